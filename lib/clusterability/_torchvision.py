@@ -1,0 +1,34 @@
+"""Import torchvision also beside a build of PyTorch that it was not compiled for."""
+
+from __future__ import annotations
+
+from functools import cache
+from types import ModuleType
+
+import torch
+
+
+def import_torchvision_datasets() -> ModuleType:
+    """The module ``torchvision.datasets``.
+
+    The wheels of torchvision on PyPI are built against CUDA. Beside a CPU-only PyTorch of the same
+    version their compiled operators do not load, and the import stops at the first shape rule for a
+    missing operator. Declaring the operators' signatures (without an implementation; nothing here
+    calls them) lets the rest of the package, pure Python, be imported.
+    """
+    try:
+        import torchvision.datasets
+    except RuntimeError as failure:
+        if "torchvision::nms does not exist" not in str(failure):
+            raise
+        _declare_missing_operators()
+        import torchvision.datasets
+    return torchvision.datasets
+
+
+@cache  # the declarations last only as long as the library object
+def _declare_missing_operators() -> torch.library.Library:
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for operator in ("nms", "qnms"):
+        library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    return library

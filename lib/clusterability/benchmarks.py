@@ -1,0 +1,140 @@
+"""Speed beside the code one would write without this library: ``make bench``.
+
+Both sides run on the same cores in the same run, taking turns; what is reported is their ratio, as
+the median, minimum and maximum over the rounds.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+
+import click
+import joblib
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+
+from clusterability.clustering import ncut
+from clusterability.datasets import Dataset
+from clusterability.graphs import LayeredGraph, layered_graph, without_isolated
+from clusterability.networks import MLP, initialize
+from clusterability.pruning import magnitude_mask
+from clusterability.significance import Measurement, measure, shuffled
+from clusterability.training import NetworkSpec, Training, available_cores, train
+
+ARCHITECTURE = MLP((784, 256, 256, 256, 256, 10))
+
+
+def random_network(sparsity: float, seed: int = 0) -> list[np.ndarray]:
+    """Glorot-uniform weights of the papers' MLP, pruned by magnitude."""
+    stack = initialize(ARCHITECTURE, [torch.Generator().manual_seed(seed)])
+    return [(w * magnitude_mask(w, sparsity))[0].numpy() for w in stack.weights]
+
+
+def random_dataset(n_examples: int, seed: int = 0) -> Dataset:
+    """Noise in MNIST's shape: arithmetic takes as long on it as on digits, and it needs no download."""
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, 256, (n_examples, 784), dtype=np.uint8)
+    y = rng.integers(0, 10, n_examples)
+    return Dataset("noise", x, y, x[:1000], y[:1000])
+
+
+def scikit_learn_ncuts(graphs: Sequence[LayeredGraph], n_clusters: int, *, sparse: bool) -> list[float]:
+    """n-cut of every graph by scikit-learn's spectral clustering, graphs in parallel on all cores."""
+    from sklearn.cluster import SpectralClustering
+
+    def cluster(graph: LayeredGraph) -> float:
+        adjacency = graph.adjacency if sparse else graph.adjacency.toarray()
+        model = SpectralClustering(
+            n_clusters, eigen_solver="arpack", affinity="precomputed", n_init=25, random_state=0
+        )
+        with threadpool_limits(1):
+            return ncut(graph, model.fit_predict(adjacency))
+
+    return joblib.Parallel(n_jobs=available_cores())(joblib.delayed(cluster)(graph) for graph in graphs)
+
+
+def plain_training(dataset: Dataset, n_networks: int, epochs: int) -> None:
+    """Networks one after another, in the PyTorch one would write: indexed batches, fused Adam."""
+    x, y = map(torch.from_numpy, dataset.flat("train"))
+    for seed in range(n_networks):
+        torch.manual_seed(seed)
+        layers = []
+        for fan_in, fan_out in zip(ARCHITECTURE.sizes[:-1], ARCHITECTURE.sizes[1:], strict=True):
+            layers += [torch.nn.Linear(fan_in, fan_out), torch.nn.ReLU()]
+        model = torch.nn.Sequential(*layers[:-1])
+        optimizer = torch.optim.Adam(model.parameters(), fused=True)
+        for _ in range(epochs):
+            for batch in torch.randperm(len(x)).split(128):
+                optimizer.zero_grad()
+                torch.nn.functional.cross_entropy(model(x[batch]), y[batch]).backward()
+                optimizer.step()
+        with torch.no_grad():
+            model(x).argmax(1)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def report(name: str, ours: list[float], theirs: list[float], unit: str, count: int) -> None:
+    """Print times per unit and the ratio of every round."""
+    ratios = sorted(b / a for a, b in zip(ours, theirs, strict=True))
+    click.echo(
+        f"{name}: {statistics.median(ours) / count * 1e3:.2f} ms against "
+        f"{statistics.median(theirs) / count * 1e3:.2f} ms {unit}; "
+        f"{statistics.median(ratios):.1f} times faster ({ratios[0]:.1f} to {ratios[-1]:.1f})"
+    )
+
+
+def bench_null_test(rounds: int) -> None:
+    measurement = Measurement(n_clusters=12, n_shuffles=50)
+    for name, sparsity, sparse in (("unpruned", 0.0, False), ("pruned", 0.9, True)):
+        kept, _ = without_isolated(random_network(sparsity))
+        graphs = [layered_graph(kept)]
+        for seed in range(measurement.n_shuffles):
+            candidate, _ = without_isolated(shuffled(kept, "layer", np.random.default_rng(seed)))
+            graphs.append(layered_graph(candidate))
+        measure(kept, Measurement(12, 2), seed=0)  # compiles, if nothing has been compiled before
+        scikit_learn_ncuts(graphs[:2], 12, sparse=sparse)
+        ours, theirs, gaps = [], [], []
+        for seed in range(rounds):
+            results: dict = {}
+            ours.append(
+                seconds(lambda: results.update(a=measure(kept, measurement, seed, workers=available_cores())))  # noqa: B023
+            )
+            theirs.append(
+                seconds(lambda: results.update(b=scikit_learn_ncuts(graphs, 12, sparse=sparse)))  # noqa: B023
+            )
+            gaps.append(results["a"].shuffled_ncuts.mean() - np.mean(results["b"][1:]))
+        report(f"null test, {name}", ours, theirs, "a clustering", len(graphs))
+        click.echo(f"  mean n-cut of the shuffles, ours − scikit-learn's: {statistics.median(gaps):+.4f}")
+
+
+def bench_training(rounds: int, n_networks: int = 10, epochs: int = 2) -> None:
+    dataset = random_dataset(128 * 150)
+    training = Training(epochs=epochs, pruning_epochs=0)
+    specs = [NetworkSpec("noise", ARCHITECTURE, training, seed) for seed in range(n_networks)]
+    plain_training(dataset, 1, 1)
+    ours, theirs = [], []
+    for _ in range(rounds):
+        ours.append(seconds(lambda: list(train(specs, dataset))))
+        theirs.append(seconds(lambda: plain_training(dataset, n_networks, epochs)))
+    report(f"training {n_networks} networks", ours, theirs, "a network and step", n_networks * epochs * 150)
+
+
+@click.command()
+@click.option("--rounds", default=5, show_default=True, type=click.IntRange(min=1))
+def main(rounds: int) -> None:
+    """Compare speeds on this machine, side by side."""
+    click.echo(f"{available_cores()} cores, torch {torch.__version__}, {rounds} rounds, medians (and ranges)")
+    bench_null_test(rounds)
+    bench_training(rounds)
+
+
+if __name__ == "__main__":
+    main()

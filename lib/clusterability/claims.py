@@ -1,0 +1,111 @@
+"""Claims of the papers, evaluated on result rows: each holds or does not, with its numbers."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from clusterability.datasets import TITLES
+
+_RELATIONS = {"<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement about a figure and what the rows say of it.
+
+    Attributes
+    ----------
+    statement : str
+    holds : bool, or None if the rows lack what it speaks of
+    numbers : str
+        The evidence in words.
+    """
+
+    statement: str
+    holds: bool | None
+    numbers: str
+
+    @property
+    def verdict(self) -> str:
+        return {True: "holds", False: "does not hold", None: "not evaluated"}[self.holds]
+
+
+def every_network(
+    statement: str, rows: pd.DataFrame, condition: str, column: str, relation: str, bound: float
+) -> Claim:
+    """Claim that a number stands in ``relation`` to ``bound`` in every network of a condition.
+
+    >>> rows = pd.DataFrame({"dataset": "mnist", "condition": "Control", "z": [-3.0, -1.0]})
+    >>> every_network("Clusterable.", rows, "Control", "z", "<", 0)
+    Claim(statement='Clusterable.', holds=True, numbers='MNIST: z < 0 in 2 of 2 networks')
+    """
+    chosen = rows[rows["condition"] == condition]
+    if chosen.empty:
+        return _not_evaluated(statement, condition)
+    true = _RELATIONS[relation](chosen[column], bound)
+    counts = true.groupby(chosen["dataset"], sort=False).agg(["sum", "size"])
+    numbers = "; ".join(
+        f"{TITLES[dataset]}: {column} {relation} {bound:g} in {row['sum']} of {row['size']} networks"
+        for dataset, row in counts.iterrows()
+    )
+    return Claim(statement, bool(true.all()), numbers)
+
+
+def mean_against_bound(
+    statement: str, rows: pd.DataFrame, condition: str, column: str, relation: str, bound: float
+) -> Claim:
+    """Claim that a condition's mean stands in ``relation`` to ``bound`` on every data set."""
+    chosen = rows[rows["condition"] == condition]
+    if chosen.empty:
+        return _not_evaluated(statement, condition)
+    means = chosen.groupby("dataset", sort=False)[column].agg(["mean", "std", "size"])
+    numbers = "; ".join(f"{TITLES[dataset]}: {_described(column, row)}" for dataset, row in means.iterrows())
+    return Claim(statement, bool(_RELATIONS[relation](means["mean"], bound).all()), numbers)
+
+
+def compare(
+    statement: str,
+    rows: pd.DataFrame,
+    column: str,
+    first: str,
+    relation: str,
+    second: str,
+    *,
+    statistic: str = "mean",
+    margin: float = 0.0,
+) -> Claim:
+    """Claim that ``statistic`` of ``first`` + ``margin`` stands in ``relation`` to that of ``second``.
+
+    Evaluated on every data set; holds if it holds on all.
+
+    Parameters
+    ----------
+    first, second : str
+        Conditions.
+    statistic : {"mean", "std"}
+        Over the networks of a condition.
+    """
+    numbers, verdicts = [], []
+    for dataset, part in rows.groupby("dataset", sort=False):
+        groups = part.groupby("condition")[column].agg(["mean", "std", "size"])
+        if not {first, second} <= set(groups.index):
+            continue
+        a, b = groups.loc[first], groups.loc[second]
+        verdicts.append(bool(_RELATIONS[relation](a[statistic] + margin, b[statistic])))
+        numbers.append(
+            f"{TITLES[dataset]}: {first} {_described(column, a)}, {second} {_described(column, b)}"
+        )
+    if not verdicts:
+        return _not_evaluated(statement, first, second)
+    return Claim(statement, all(verdicts), "; ".join(numbers))
+
+
+def _described(column: str, group: pd.Series) -> str:
+    return f"{column} {group['mean']:.4g} ± {group['std']:.2g} (n = {group['size']:.0f})".replace("-", "−")
+
+
+def _not_evaluated(statement: str, *conditions: str) -> Claim:
+    return Claim(statement, None, f"needs {' and '.join(conditions)}")

@@ -1,0 +1,144 @@
+"""The command line: ``clusterability list``, ``run`` and ``measure``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from clusterability import __version__
+from clusterability.errors import InputError
+
+
+class _Commands(click.Group):
+    """Prints an InputError as one sentence and exits with status 2."""
+
+    def invoke(self, context: click.Context):
+        try:
+            return super().invoke(context)
+        except InputError as failure:
+            click.echo(f"Error: {failure}", err=True)
+            context.exit(2)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="clusterability")
+def main() -> None:
+    """Do neural networks fall into clusters? Re-execute the book's figures, or measure a network."""
+
+
+@main.command("list")
+def list_figures() -> None:
+    """List the figures: name, paper, title."""
+    from clusterability import notebooks
+
+    known = notebooks.figures()
+    if not known:
+        raise InputError("there is no book here: run this in a checkout of the Clusterability Companion")
+    width = max(map(len, known))
+    for notebook in known.values():
+        click.echo(f"{notebook.name:{width}}  {notebook.paper}  {notebook.title}")
+
+
+@main.command()
+@click.argument("figures", nargs=-1, metavar="[FIGURE]...")
+@click.option("--all", "everything", is_flag=True, help="Run every figure, then the front page.")
+@click.option(
+    "-p",
+    "--parameter",
+    "parameters",
+    nargs=2,
+    multiple=True,
+    metavar="NAME VALUE",
+    help="Set a parameter; see the notebook's parameters cell. Lists: a,b or JSON.",
+)
+@click.option("--preset", metavar="NAME", help="The same as -p preset NAME: paper (default) or quick.")
+@click.option("--output", type=click.Path(path_type=Path, file_okay=False),
+              help="Folder for the executed notebook and its figures [default: build/runs].")  # fmt: skip
+def run(figures, everything, parameters, preset, output) -> None:
+    """Execute figures as notebooks.
+
+    Rows that are stored already are not computed again; a run that was stopped goes on where it
+    stopped. The paths of the executed notebooks are printed.
+    """
+    from clusterability import notebooks, paths
+
+    if everything == bool(figures):
+        raise InputError("name the figures to run, or give --all (see: clusterability list)")
+    chosen = notebooks.pages() if everything else [notebooks.find(name) for name in figures]
+    given = dict(parameters)
+    if preset is not None:
+        given["preset"] = preset
+    if everything:  # the front page has fewer parameters than the figures
+        known = set().union(*(notebook.parameters for notebook in chosen))
+        unknown = sorted(set(given) - known)
+        if unknown:
+            raise InputError(f"no figure has a parameter {unknown[0]!r}")
+        chosen_values = [{n: given[n] for n in notebook.parameters if n in given} for notebook in chosen]
+    else:
+        chosen_values = [given] * len(chosen)
+    jobs = [
+        (notebook, notebooks.check_values(notebook, values))
+        for notebook, values in zip(chosen, chosen_values, strict=True)
+    ]
+    folder = (output or paths.project_root() / "build" / "runs").resolve()
+    for notebook, values in jobs:
+        click.echo(notebooks.execute(notebook, values, folder))
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--clusters", default=12, show_default=True, help="Number of clusters.")
+@click.option("--shuffles", default=50, show_default=True, help="Random networks to compare with.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+@click.option(
+    "--null",
+    "null_model",
+    default="layer",
+    show_default=True,
+    help="What is shuffled: all weights of a layer (layer) or its nonzero ones (nonzero).",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")  # fmt: skip
+def measure(file, clusters, shuffles, seed, null_model, as_json) -> None:
+    """Measure how clusterable an MLP is.
+
+    FILE: an .npz of 2-D arrays layer0, layer1, … each (out, in); a .safetensors file; or a torch
+    state_dict (.pt, .pth, .bin).
+    """
+    from clusterability.significance import Measurement
+    from clusterability.significance import measure as measured
+    from clusterability.training import available_cores
+    from clusterability.weight_files import read_matrices
+
+    measurement = Measurement(clusters, shuffles, null_model)
+    matrices = read_matrices(file)
+    with click.progressbar(length=shuffles + 1, label="clusterings", file=sys.stderr) as bar:
+        result = measured(
+            matrices, measurement, seed, workers=available_cores(), progress=lambda: bar.update(1)
+        )
+    report = {
+        "ncut": result.ncut,
+        "shuffled_mean": float(result.shuffled_ncuts.mean()),
+        "shuffled_sd": float(result.shuffled_ncuts.std()),
+        "z": None if result.z != result.z else result.z,
+        "p": result.p,
+        "in_out_ratio": None if result.in_out_ratio == float("inf") else result.in_out_ratio,
+        "vertices": result.n_vertices,
+        "labels": [layer.tolist() for layer in result.labels],
+    }
+    if as_json:
+        click.echo(json.dumps(report))
+        return
+    sizes = ", ".join(str(sum(layer.count(c) for layer in report["labels"])) for c in range(clusters))
+    z = "undefined (the shuffles do not vary)" if report["z"] is None else f"{report['z']:.2f}"
+    ratio = "infinite" if report["in_out_ratio"] is None else f"{report['in_out_ratio']:.4f}"
+    click.echo(f"n-cut          {report['ncut']:.4f}  ({clusters} clusters, {report['vertices']} vertices)")
+    click.echo(
+        f"shuffled       {report['shuffled_mean']:.4f} ± {report['shuffled_sd']:.4f}  ({shuffles} shuffles)"
+    )
+    click.echo(f"z              {z}")
+    click.echo(f"p              {report['p']:.4f}")
+    click.echo(f"in/out ratio   {ratio}")
+    click.echo(f"cluster sizes  {sizes}")

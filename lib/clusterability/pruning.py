@@ -1,0 +1,56 @@
+"""Magnitude pruning on a polynomial schedule (Zhu & Gupta, 2017)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clusterability.errors import InputError
+
+
+def sparsity_at(step: int, last_step: int, initial: float = 0.5, final: float = 0.9) -> float:
+    """Share of zero weights that the schedule asks for: final + (initial − final)(1 − step/last)³.
+
+    >>> sparsity_at(0, 100), sparsity_at(100, 100)
+    (0.5, 0.9)
+    """
+    return final + (initial - final) * (1 - step / last_step) ** 3
+
+
+def check_sparsity(sparsity: float) -> None:
+    """Raise InputError unless 0 <= sparsity < 1."""
+    if not 0 <= sparsity < 1:
+        raise InputError(f"sparsity {sparsity:g}: it must be at least 0 and below 1")
+
+
+def magnitude_mask(weights: Tensor, sparsity: float) -> Tensor:
+    """Mask of the weights that stay: in every matrix, all but the smallest in absolute value.
+
+    Parameters
+    ----------
+    weights : Tensor (N, out, in)
+        Each of the N matrices is pruned by itself.
+    sparsity : float in [0, 1)
+        Share of each matrix that becomes zero, rounded to whole weights.
+
+    Returns
+    -------
+    Tensor (N, out, in) of 0 and 1, in the type of ``weights``
+        Weights equal to the largest removed one go with it.
+
+    >>> magnitude_mask(torch.tensor([[[1.0, -4.0], [3.0, 2.0]]]), 0.5)
+    tensor([[[0., 1.],
+             [1., 0.]]])
+    """
+    check_sparsity(sparsity)
+    magnitudes = weights.abs().flatten(1)
+    n_removed = round(sparsity * magnitudes.shape[1])
+    if n_removed == 0:
+        return torch.ones_like(weights)
+    if magnitudes.device.type == "cpu":  # numpy selects some twenty times faster than kthvalue
+        partitioned = np.partition(magnitudes.numpy(), n_removed - 1, axis=1)
+        thresholds = torch.from_numpy(partitioned[:, n_removed - 1].copy())
+    else:
+        thresholds = magnitudes.kthvalue(n_removed, dim=1).values
+    return (weights.abs() > thresholds[:, None, None]).to(weights.dtype)

@@ -1,0 +1,194 @@
+"""Is a network more clusterable than chance? Null models, z-scores and p-values (C, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from clusterability.clustering import check_n_clusters, in_out_ratio, spectral_clustering
+from clusterability.errors import InputError
+from clusterability.graphs import check_matrices, layered_graph, without_isolated
+
+NULL_MODELS = ("layer", "nonzero")
+
+
+def shuffled(matrices: Sequence[np.ndarray], null_model: str, rng: np.random.Generator) -> list[np.ndarray]:
+    """Matrices with their entries permuted at random, each within itself.
+
+    Parameters
+    ----------
+    matrices : sequence of ndarray (out, in)
+    null_model : {"layer", "nonzero"}
+        Permute all entries, or only the nonzero ones among their places, which keeps the sparsity
+        pattern.
+
+    >>> rng = np.random.default_rng(0)
+    >>> [m] = shuffled([np.array([[0.0, 1.0], [2.0, 3.0]])], "nonzero", rng)
+    >>> float(m[0, 0]), float(m.sum())
+    (0.0, 6.0)
+    """
+    check_null_model(null_model)
+    result = []
+    for matrix in matrices:
+        entries = matrix.ravel().copy()
+        if null_model == "layer":
+            rng.shuffle(entries)
+        else:
+            places = np.flatnonzero(entries)
+            entries[places] = rng.permutation(entries[places])
+        result.append(entries.reshape(matrix.shape))
+    return result
+
+
+def check_null_model(null_model: str) -> None:
+    """Raise InputError if there is no such null model."""
+    if null_model not in NULL_MODELS:
+        raise InputError(f"no null model is called {null_model!r}: choose from {', '.join(NULL_MODELS)}")
+
+
+def z_score(value: float, null: np.ndarray) -> float:
+    """(value − mean) / population standard deviation of the null values; NaN if they do not vary.
+
+    >>> z_score(1.0, np.array([2.0, 4.0]))
+    -2.0
+    """
+    deviation = float(np.std(null))
+    return (value - float(np.mean(null))) / deviation if deviation > 0 else float("nan")
+
+
+def p_value(value: float, null: np.ndarray) -> float:
+    """One-sided p that chance gives less: (1 + #{null < value}) / (1 + #null), at least 1 / (1 + #null).
+
+    >>> p_value(1.0, np.array([2.0, 4.0, 0.5]))
+    0.5
+    """
+    return (1 + int(np.sum(np.asarray(null) < value))) / (1 + len(null))
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """How a network is measured.
+
+    Attributes
+    ----------
+    n_clusters : int
+    n_shuffles : int
+        Random networks that the n-cut is compared with.
+    null_model : {"layer", "nonzero"}
+    """
+
+    n_clusters: int = 12
+    n_shuffles: int = 50
+    null_model: str = "layer"
+
+    def __post_init__(self) -> None:
+        check_n_clusters(self.n_clusters)
+        check_null_model(self.null_model)
+        if self.n_shuffles < 1:
+            raise InputError(f"{self.n_shuffles} shuffles asked for: at least 1 is needed")
+
+
+@dataclass(frozen=True, eq=False)
+class Clusterability:
+    """How clusterable a network is, absolutely and against its null model.
+
+    Attributes
+    ----------
+    ncut : float
+    shuffled_ncuts : ndarray (n_shuffles,)
+    labels : list of ndarray of int64
+        Cluster of every neuron, an array a layer; −1 for isolated neurons.
+    n_vertices : int
+        Neurons that are not isolated.
+    n_clusters : int
+    """
+
+    ncut: float
+    shuffled_ncuts: np.ndarray
+    labels: list[np.ndarray]
+    n_vertices: int
+    n_clusters: int
+
+    @property
+    def z(self) -> float:
+        return z_score(self.ncut, self.shuffled_ncuts)
+
+    @property
+    def p(self) -> float:
+        return p_value(self.ncut, self.shuffled_ncuts)
+
+    @property
+    def in_out_ratio(self) -> float:
+        return in_out_ratio(self.ncut, self.n_clusters)
+
+
+def measure(
+    matrices: Sequence[np.ndarray],
+    measurement: Measurement,
+    seed: int,
+    *,
+    workers: int = 1,
+    progress: Callable[[], None] | None = None,
+) -> Clusterability:
+    """Cluster a network and its shuffles.
+
+    Isolated neurons are deleted first; then the weights are shuffled; then neurons that the shuffle
+    has isolated are deleted too (as released). Every clustering has a seed of its own, so the result
+    does not depend on ``workers``.
+
+    Parameters
+    ----------
+    matrices : sequence of ndarray (out, in)
+    measurement : Measurement
+    seed : int
+        Of the k-means starts and the shuffles.
+    workers : int
+        Threads.
+    progress : callable, optional
+        Called after every clustering.
+
+    Raises
+    ------
+    InputError
+        Matrices that are no network, or more clusters than connected neurons.
+    """
+    check_matrices(matrices)
+    kept, present = without_isolated(matrices)
+    n_vertices = sum(int(p.sum()) for p in present)
+    check_n_clusters(measurement.n_clusters, n_vertices)
+    seeds = np.random.SeedSequence(seed).spawn(measurement.n_shuffles + 1)
+
+    def cluster(index: int):
+        clustering_seed, shuffle_seed = seeds[index].spawn(2)
+        if index:
+            rng = np.random.default_rng(shuffle_seed)
+            candidate, _ = without_isolated(shuffled(kept, measurement.null_model, rng))
+        else:
+            candidate = kept
+        graph = layered_graph(candidate)
+        check_n_clusters(measurement.n_clusters, graph.n_vertices)
+        result = spectral_clustering(graph, measurement.n_clusters, int(clustering_seed.generate_state(1)[0]))
+        if progress is not None:
+            progress()
+        return result
+
+    # Clusterings side by side on one core each beat one clustering on all cores.
+    with threadpool_limits(1), ThreadPoolExecutor(workers) as pool:
+        own, *others = pool.map(cluster, range(measurement.n_shuffles + 1))
+    return Clusterability(
+        ncut=own.ncut,
+        shuffled_ncuts=np.array([clustering.ncut for clustering in others]),
+        labels=_by_layer(own.labels, present),
+        n_vertices=n_vertices,
+        n_clusters=measurement.n_clusters,
+    )
+
+
+def _by_layer(labels: np.ndarray, present: Sequence[np.ndarray]) -> list[np.ndarray]:
+    everywhere = np.full(sum(map(len, present)), -1, dtype=np.int64)
+    everywhere[np.concatenate(present)] = labels
+    return np.split(everywhere, np.cumsum([len(p) for p in present])[:-1])

@@ -1,0 +1,52 @@
+"""The book's findings in a few numbers, for the front page."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from clusterability.datasets import TITLES
+from clusterability.tables import spread
+
+
+def headline(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, str]:
+    """Numbers for the front page's sentences, as texts.
+
+    Parameters
+    ----------
+    before, after : DataFrame
+        Result rows of unpruned and of pruned networks.
+
+    Returns
+    -------
+    dict
+        ``n_networks``; for Control and Dropout, how many networks are more clusterable than all of
+        their shuffles (``control_before`` …) and the mean z-score after pruning
+        (``control_z_after`` …).
+    """
+    numbers = {"n_networks": str(len(after))}
+    for condition in ("Control", "Dropout"):
+        for moment, rows in (("before", before), ("after", after)):
+            chosen = rows[rows["condition"] == condition]
+            numbers[f"{condition.lower()}_{moment}"] = _beyond_all(chosen)
+        z = after.loc[after["condition"] == condition, "z"]
+        numbers[f"{condition.lower()}_z_after"] = spread(z.mean(), z.std(), 1)
+    return numbers
+
+
+def overview(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
+    """n-cut, z-score and share of networks beyond all shuffles, a row a data set and condition."""
+    lines = []
+    for (dataset, condition), pruned in after.groupby(["dataset", "condition"], sort=False):
+        line = {"Data set": TITLES[dataset], "Condition": condition}
+        whole = before[(before["dataset"] == dataset) & (before["condition"] == condition)]
+        for moment, rows in (("before pruning", whole), ("pruned", pruned)):
+            line[f"n-cut, {moment}"] = spread(rows["ncut"].mean(), rows["ncut"].std())
+            line[f"z, {moment}"] = spread(rows["z"].mean(), rows["z"].std(), 1)
+            line[f"beyond all shuffles, {moment}"] = _beyond_all(rows)
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def _beyond_all(rows: pd.DataFrame) -> str:
+    count = (rows["p"] <= 1 / (1 + rows["n_shuffles"])).sum()
+    return f"{count} of {len(rows)}"

@@ -1,0 +1,378 @@
+"""Train networks, then train them further while pruning; many at once.
+
+Every network owns its random numbers (initial weights, order of examples, dropout) and its part of
+every product, so a network's result does not depend on which others train beside it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clusterability.datasets import Dataset
+from clusterability.errors import InputError
+from clusterability.networks import MLP, Stack, gradients, initialize, logits
+from clusterability.pruning import check_sparsity, magnitude_mask, sparsity_at
+
+Progress = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a network is trained; the defaults are the papers' (C, section 3.1 and appendix).
+
+    Attributes
+    ----------
+    epochs, pruning_epochs : int
+        Passes over the training examples before and during pruning; 0 pruning epochs: not pruned.
+    batch_size : int
+    learning_rate : float
+        Of Adam with β = (0.9, 0.999), ε = 1e-7, started afresh for pruning.
+    dropout : float
+        Rate after every hidden layer.
+    l1, l2 : float
+        Coefficients of Σ|w| and Σw² over all weights.
+    first_layer_l1 : float
+        Coefficient of Σ|w| on the first layer *instead of* ``l1`` and ``l2`` there, if positive: the
+        released "L2 Reg" networks were trained so.
+    initial_sparsity, final_sparsity : float
+        Where the pruning schedule starts and ends.
+    mask_interval : int
+        Optimizer steps between two choices of the weights that stay.
+    """
+
+    epochs: int = 20
+    pruning_epochs: int = 20
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    dropout: float = 0.0
+    l1: float = 0.0
+    l2: float = 0.0
+    first_layer_l1: float = 0.0
+    initial_sparsity: float = 0.5
+    final_sparsity: float = 0.9
+    mask_interval: int = 10
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "mask_interval"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} {getattr(self, name)}: at least 1 is needed")
+        for name in ("pruning_epochs", "l1", "l2", "first_layer_l1"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} {getattr(self, name):g}: it cannot be negative")
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"dropout {self.dropout:g}: the rate must be at least 0 and below 1")
+        if not self.learning_rate > 0:
+            raise InputError(f"learning_rate {self.learning_rate:g}: it must be positive")
+        check_sparsity(self.initial_sparsity)
+        check_sparsity(self.final_sparsity)
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """All that determines one network, up to the device's rounding."""
+
+    dataset: str
+    architecture: MLP
+    training: Training
+    seed: int
+
+    def as_dict(self) -> dict:
+        """Plain nested dictionary of all fields."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedNetwork:
+    """Weights and scores of one network at one moment.
+
+    Attributes
+    ----------
+    weights : list of ndarray (out, in) float32
+    biases : list of ndarray (out,) float32
+    scores : dict of float
+        ``train_accuracy``, ``test_accuracy``, ``train_loss``, ``test_loss`` (mean cross-entropy in
+        nats) with dropout off; ``running_train_accuracy``, the mean over the last epoch's batches
+        with dropout on; ``penalty``, the value of the L1 and L2 terms.
+    """
+
+    weights: list[np.ndarray]
+    biases: list[np.ndarray]
+    scores: dict[str, float]
+
+
+States = dict[bool, TrainedNetwork]
+"""One network's results by moment: False before pruning, True after."""
+
+
+def train(
+    specs: Sequence[NetworkSpec],
+    dataset: Dataset,
+    device: str = "cpu",
+    *,
+    workers: int | None = None,
+    stack_size: int = 128,
+    progress: Progress | None = None,
+) -> Iterator[tuple[int, States]]:
+    """Train networks together and yield each with its position in ``specs`` as soon as it is done.
+
+    On a CPU, ``workers`` threads (by default one a core) train one network each; on a GPU, stacks of
+    up to ``stack_size`` networks run as batched products.
+
+    Parameters
+    ----------
+    specs : sequence of NetworkSpec
+        They must agree in architecture, epochs, batch size, learning rate and pruning schedule; seeds
+        and regularization may differ.
+    progress : callable, optional
+        Called with every finished share of the work, in networks; the shares sum to ``len(specs)``.
+
+    Raises
+    ------
+    InputError
+        Specifications that cannot share a stack, or that do not fit the data set.
+    """
+    _check_together(specs, dataset)
+    if not specs:
+        return
+    if torch.device(device).type == "cpu":
+        workers = workers or available_cores()
+        stack_size = 1
+    else:
+        workers = 1
+    arrays = {split: dataset.flat(split) for split in ("train", "test")}
+    data = {
+        split: (torch.from_numpy(x).to(device), torch.from_numpy(y).to(device))
+        for split, (x, y) in arrays.items()
+    }
+    stacks = [range(i, min(i + stack_size, len(specs))) for i in range(0, len(specs), stack_size)]
+    stop: list[bool] = []
+
+    def tell(share: float) -> None:
+        if stop:
+            raise _Cancelled
+        if progress is not None:
+            progress(share)
+
+    def run(positions: range) -> list[tuple[int, States]]:
+        with one_thread():
+            results = _train_stack([specs[i] for i in positions], data, device, tell)
+        return list(zip(positions, results, strict=True))
+
+    with ThreadPoolExecutor(workers) as pool:
+        pending = {pool.submit(run, positions) for positions in stacks}
+        try:
+            while pending:
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield from future.result()
+        finally:
+            stop.append(True)
+            for future in pending:
+                future.cancel()
+
+
+class _Cancelled(Exception):
+    """Ends a worker thread whose results nobody waits for any more."""
+
+
+def available_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """PyTorch's operations started by this thread run on this thread alone, denormal numbers as zero.
+
+    Sums then always run in the same order, so results do not depend on the number of cores. Weights
+    that an L2 penalty lets decay reach zero instead of lingering below 1e-38, as under TensorFlow,
+    which the released experiments used; and arithmetic on denormal numbers would be slow.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(before)
+
+
+def _check_together(specs: Sequence[NetworkSpec], dataset: Dataset) -> None:
+    for spec in specs:
+        sizes = spec.architecture.sizes
+        if sizes[0] != dataset.n_features or sizes[-1] < dataset.n_classes:
+            raise InputError(
+                f"{spec.architecture.name} does not fit {dataset.name}: "
+                f"{dataset.n_features} inputs and {dataset.n_classes} classes"
+            )
+    shared = ("epochs", "pruning_epochs", "batch_size", "learning_rate")
+    shared += ("initial_sparsity", "final_sparsity", "mask_interval")
+    first = specs[0] if specs else None
+    for spec in specs:
+        if spec.architecture != first.architecture:
+            raise InputError(f"{spec.architecture.name} and {first.architecture.name} cannot train together")
+        for name in shared:
+            if getattr(spec.training, name) != getattr(first.training, name):
+                raise InputError(f"networks that train together must agree in {name}")
+
+
+class _Randomness:
+    """One network's random numbers, drawn from streams of its own."""
+
+    def __init__(self, seed: int, device: str) -> None:
+        streams = np.random.SeedSequence(seed).generate_state(3, np.uint64).astype(np.int64).tolist()
+        self.weights = torch.Generator().manual_seed(streams[0])
+        self.order = torch.Generator().manual_seed(streams[1])
+        self.dropout = torch.Generator(device).manual_seed(streams[2])
+
+
+def _train_stack(
+    specs: Sequence[NetworkSpec], data: dict[str, tuple[Tensor, Tensor]], device: str, tell: Progress
+) -> list[States]:
+    randomness = [_Randomness(spec.seed, device) for spec in specs]
+    with torch.no_grad():
+        stack = initialize(specs[0].architecture, [r.weights for r in randomness]).to(device)
+        phase = _Phase(specs, stack, randomness, data, device, tell)
+        training = specs[0].training
+        states = {False: phase.run(training.epochs, pruning=False)}
+        if training.pruning_epochs:
+            states[True] = phase.run(training.pruning_epochs, pruning=True)
+    return [{pruned: networks[n] for pruned, networks in states.items()} for n in range(len(specs))]
+
+
+class _Phase:
+    """The training loop over one stack; run once to train and once more to prune."""
+
+    def __init__(self, specs, stack: Stack, randomness, data, device: str, tell: Progress) -> None:
+        self.specs, self.stack, self.randomness = specs, stack, randomness
+        self.data, self.device, self.tell = data, device, tell
+        self.training: Training = specs[0].training
+        rates = torch.tensor([spec.training.dropout for spec in specs])
+        self.dropped = [n for n, rate in enumerate(rates.tolist()) if rate > 0]
+        self.scale = (1 / (1 - rates)).to(device)
+        # Units stay where a uniform 16-bit integer reaches this value.
+        self.thresholds = ((rates * 65536).round() - 32768).to(torch.int16).to(device)
+        n_layers = len(stack.weights)
+        l1, l2 = (torch.tensor([_coefficients(s.training, n_layers)[i] for s in specs]) for i in (0, 1))
+        self.l1, self.l2 = ([c[:, i, None, None].to(device) for i in range(n_layers)] for c in (l1, l2))
+        self.l1_layers, self.l2_layers = ([i for i in range(n_layers) if c[:, i].any()] for c in (l1, l2))
+
+    def run(self, epochs: int, *, pruning: bool) -> list[TrainedNetwork]:
+        stack, training = self.stack, self.training
+        x, y = self.data["train"]
+        n_networks, n_examples = len(self.specs), len(x)
+        steps_per_epoch = -(-n_examples // training.batch_size)
+        last_step = epochs * steps_per_epoch
+        optimizer = torch.optim.Adam(stack.parameters, lr=training.learning_rate, eps=1e-7, fused=True)
+        share = n_networks / (training.epochs + training.pruning_epochs)
+        step = 0
+        masks: list[Tensor] = []
+        for _ in range(epochs):
+            order = torch.stack([torch.randperm(n_examples, generator=r.order) for r in self.randomness])
+            order = order.to(self.device)
+            correct = torch.zeros(n_networks, device=self.device)
+            for batch in order.split(training.batch_size, dim=1):
+                if pruning:
+                    # As in the released experiments, new masks see the weights after the optimizer's
+                    # step and before masking, so that a removed weight can come back by one step.
+                    if step % training.mask_interval == 0:
+                        masks = self._masks(step, last_step)
+                    self._apply(masks)
+                # Networks of a stack see different examples; gathering flat is one copy for all.
+                inputs = x.index_select(0, batch.reshape(-1)).view(n_networks, batch.shape[1], -1)
+                keep = self._dropout_masks(batch.shape[1]) if self.dropped else None
+                result = gradients(stack, inputs, y[batch], keep, self.scale)
+                self._add_penalties(result.weights)
+                for parameter, gradient in zip(
+                    stack.parameters, [*result.weights, *result.biases], strict=True
+                ):
+                    parameter.grad = gradient
+                optimizer.step()
+                correct += result.correct
+                step += 1
+            self.tell(share)
+        if pruning:
+            self._apply(self._masks(last_step, last_step))
+        return self._snapshot((correct / n_examples).tolist())
+
+    def _masks(self, step: int, last_step: int) -> list[Tensor]:
+        training = self.training
+        sparsity = sparsity_at(step, last_step, training.initial_sparsity, training.final_sparsity)
+        return [magnitude_mask(weight, sparsity) for weight in self.stack.weights]
+
+    def _apply(self, masks: list[Tensor]) -> None:
+        for weight, mask in zip(self.stack.weights, masks, strict=True):
+            weight.mul_(mask)
+
+    def _dropout_masks(self, batch_size: int) -> list[Tensor]:
+        """0/1 masks (N, batch, width), a hidden layer each; networks without dropout draw nothing."""
+        widths = [weight.shape[1] for weight in self.stack.weights[:-1]]
+        n_units = batch_size * sum(widths)
+        n_words = -(-n_units // 4)  # four 16-bit integers a 64-bit word
+        words = torch.zeros(len(self.specs), n_words, dtype=torch.int64, device=self.device)
+        for n in self.dropped:
+            words[n].random_(-(2**63), None, generator=self.randomness[n].dropout)
+        bits = words.view(torch.int16)[:, :n_units]
+        kept = (bits >= self.thresholds[:, None]).to(torch.float32)
+        layers = kept.split([batch_size * width for width in widths], dim=1)
+        return [layer.view(len(self.specs), batch_size, -1) for layer in layers]
+
+    def _add_penalties(self, weight_gradients: list[Tensor]) -> None:
+        for layer in self.l1_layers:
+            weight_gradients[layer] += self.l1[layer] * self.stack.weights[layer].sign()
+        for layer in self.l2_layers:
+            weight_gradients[layer] += 2 * self.l2[layer] * self.stack.weights[layer]
+
+    def _snapshot(self, running_accuracy: list[float]) -> list[TrainedNetwork]:
+        penalty = torch.zeros(len(self.specs), device=self.device)
+        for l1, l2, weight in zip(self.l1, self.l2, self.stack.weights, strict=True):
+            penalty += (l1 * weight.abs() + l2 * weight.square()).sum((1, 2))
+        scores = {split: evaluate(self.stack, *self.data[split]) for split in ("train", "test")}
+        return [
+            TrainedNetwork(
+                *self.stack.network(n),
+                {
+                    "train_accuracy": scores["train"][0][n],
+                    "test_accuracy": scores["test"][0][n],
+                    "train_loss": scores["train"][1][n],
+                    "test_loss": scores["test"][1][n],
+                    "running_train_accuracy": running_accuracy[n],
+                    "penalty": penalty[n].item(),
+                },
+            )
+            for n in range(len(self.specs))
+        ]
+
+
+def _coefficients(training: Training, n_layers: int) -> tuple[list[float], list[float]]:
+    l1, l2 = [training.l1] * n_layers, [training.l2] * n_layers
+    if training.first_layer_l1:
+        l1[0], l2[0] = training.first_layer_l1, 0.0
+    return l1, l2
+
+
+def evaluate(stack: Stack, x: Tensor, y: Tensor, batch_size: int = 2000) -> tuple[list[float], list[float]]:
+    """Accuracy and mean cross-entropy (nats) of every network of a stack, without dropout.
+
+    Parameters
+    ----------
+    x : Tensor (examples, in)
+    y : Tensor (examples,) of int64
+    """
+    n_networks = len(stack.weights[0])
+    correct = torch.zeros(n_networks, dtype=torch.float64, device=x.device)
+    loss = torch.zeros(n_networks, dtype=torch.float64, device=x.device)
+    for inputs, labels in zip(x.split(batch_size), y.split(batch_size), strict=True):
+        log_p = logits(stack, inputs.expand(n_networks, -1, -1)).log_softmax(-1)
+        correct += (log_p.argmax(-1) == labels).sum(1)
+        loss -= log_p.gather(2, labels.expand(n_networks, -1)[..., None]).sum((1, 2), dtype=torch.float64)
+    return (correct / len(x)).tolist(), (loss / len(x)).tolist()
