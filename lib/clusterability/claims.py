@@ -95,9 +95,7 @@ def compare(
             continue
         a, b = groups.loc[first], groups.loc[second]
         verdicts.append(bool(_RELATIONS[relation](a[statistic] + margin, b[statistic])))
-        numbers.append(
-            f"{TITLES[dataset]}: {first} {_described(column, a)}, {second} {_described(column, b)}"
-        )
+        numbers.append(f"{TITLES[dataset]}: {first} {_described(column, a)}, {second} {_described(column, b)}")
     if not verdicts:
         return _not_evaluated(statement, first, second)
     return Claim(statement, all(verdicts), "; ".join(numbers))

@@ -115,9 +115,7 @@ def measure(file, clusters, shuffles, seed, null_model, as_json) -> None:
     measurement = Measurement(clusters, shuffles, null_model)
     matrices = read_matrices(file)
     with click.progressbar(length=shuffles + 1, label="clusterings", file=sys.stderr) as bar:
-        result = measured(
-            matrices, measurement, seed, workers=available_cores(), progress=lambda: bar.update(1)
-        )
+        result = measured(matrices, measurement, seed, workers=available_cores(), progress=lambda: bar.update(1))
     report = {
         "ncut": result.ncut,
         "shuffled_mean": float(result.shuffled_ncuts.mean()),
@@ -135,9 +133,7 @@ def measure(file, clusters, shuffles, seed, null_model, as_json) -> None:
     z = "undefined (the shuffles do not vary)" if report["z"] is None else f"{report['z']:.2f}"
     ratio = "infinite" if report["in_out_ratio"] is None else f"{report['in_out_ratio']:.4f}"
     click.echo(f"n-cut          {report['ncut']:.4f}  ({clusters} clusters, {report['vertices']} vertices)")
-    click.echo(
-        f"shuffled       {report['shuffled_mean']:.4f} ± {report['shuffled_sd']:.4f}  ({shuffles} shuffles)"
-    )
+    click.echo(f"shuffled       {report['shuffled_mean']:.4f} ± {report['shuffled_sd']:.4f}  ({shuffles} shuffles)")
     click.echo(f"z              {z}")
     click.echo(f"p              {report['p']:.4f}")
     click.echo(f"in/out ratio   {ratio}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from clusterability import paths
+from clusterability.arrays import read_npz
 from clusterability.errors import InputError
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -142,12 +142,14 @@ def load(name: str) -> Dataset:
 def available(name: str) -> Dataset | None:
     """The data set if it lies on this machine already, else None; never downloads."""
     check_name(name)
-    here = (
-        name == "digits"
-        or any(file.is_file() for file in _files(name))
-        or (_download_folder() / _DOWNLOADS[name][1]).is_dir()
-    )
-    return load(name) if here else None
+    if name == "digits" or any(file.is_file() for file in _files(name)):
+        return load(name)
+    if not (_download_folder() / _DOWNLOADS[name][1]).is_dir():
+        return None
+    try:
+        return _from_torchvision(name, _download_folder(), fetch=False)
+    except (OSError, RuntimeError):  # the rest of a download that was interrupted
+        return None
 
 
 def _files(name: str) -> list[Path]:
@@ -161,16 +163,10 @@ def _download_folder() -> Path:
 
 
 def _from_npz(name: str, path: Path) -> Dataset:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            missing = [key for key in KEYS if key not in file]
-            if missing:
-                raise InputError(f"{path} lacks the array {missing[0]!r}: it must hold {', '.join(KEYS)}")
-            arrays = {key: file[key] for key in KEYS}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as failure:
-        if isinstance(failure, InputError):
-            raise
-        raise InputError(f"{path} is not a readable .npz file of plain arrays") from failure
+    arrays = read_npz(path)
+    missing = [key for key in KEYS if key not in arrays]
+    if missing:
+        raise InputError(f"{path} lacks the array {missing[0]!r}: it must hold {', '.join(KEYS)}")
     for split in ("train", "test"):
         x, y = arrays[f"x_{split}"], arrays[f"y_{split}"]
         if x.dtype != np.uint8 or x.ndim < 2 or not np.issubdtype(y.dtype, np.integer):
@@ -180,8 +176,13 @@ def _from_npz(name: str, path: Path) -> Dataset:
             )
         if len(x) == 0 or len(x) != y.size:
             raise InputError(f"{path} holds {len(x)} images in x_{split} but {y.size} labels")
+        if y.min() < 0:
+            raise InputError(f"{path} holds the label {y.min()} in y_{split}: labels count from 0")
         arrays[f"y_{split}"] = y.reshape(-1).astype(np.int64)
-    return Dataset(name, **arrays)
+    sizes = [arrays[key].shape[1:] for key in ("x_train", "x_test")]
+    if sizes[0] != sizes[1]:
+        raise InputError(f"{path} holds images of shape {sizes[0]} in x_train but {sizes[1]} in x_test")
+    return Dataset(name, **{key: arrays[key] for key in KEYS})
 
 
 def _digits() -> Dataset:
@@ -195,10 +196,15 @@ def _digits() -> Dataset:
 
 
 def _download(name: str, folder: Path) -> Dataset:
+    return _from_torchvision(name, folder, fetch=True)
+
+
+def _from_torchvision(name: str, folder: Path, *, fetch: bool) -> Dataset:
+    """torchvision's copy of a data set in ``folder``, fetched first if it is not there."""
     from clusterability._torchvision import import_torchvision_datasets
 
     factory = getattr(import_torchvision_datasets(), _DOWNLOADS[name][0])
-    train, test = (factory(folder, train=part, download=True) for part in (True, False))
+    train, test = (factory(folder, train=part, download=fetch) for part in (True, False))
     x_train, x_test = (np.asarray(part.data, dtype=np.uint8) for part in (train, test))
     y_train, y_test = (np.asarray(part.targets, dtype=np.int64) for part in (train, test))
     return Dataset(name, x_train, y_train, x_test, y_test)

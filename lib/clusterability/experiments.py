@@ -26,7 +26,15 @@ from clusterability.errors import InputError
 from clusterability.networks import MLP
 from clusterability.progress import Bar, say
 from clusterability.significance import Measurement, measure
-from clusterability.training import NetworkSpec, States, TrainedNetwork, Training, available_cores, train
+from clusterability.training import (
+    SHARED_IN_STACK,
+    NetworkSpec,
+    States,
+    TrainedNetwork,
+    Training,
+    available_cores,
+    train,
+)
 
 # Releases that change numbers change the minor version; keys hold major and minor only.
 _KEY_VERSION = ".".join(__version__.split(".")[:2])
@@ -258,9 +266,8 @@ def _compute(
 
     def together(spec: NetworkSpec) -> tuple:
         """What networks must share to train in one stack."""
-        t = spec.training
-        shared = (t.epochs, t.pruning_epochs, t.batch_size, t.learning_rate)
-        return spec.dataset, spec.architecture.sizes, *shared, *_pruning(t)
+        shared = (getattr(spec.training, name) for name in SHARED_IN_STACK)
+        return spec.dataset, spec.architecture.sizes, *shared
 
     try:
         for _, group in groupby(sorted(by_network, key=together), key=together):
@@ -272,10 +279,6 @@ def _compute(
                 bar.advance(1 - _TRAINING_SHARE)
     finally:
         bar.close()
-
-
-def _pruning(training: Training) -> tuple[float, float, int]:
-    return training.initial_sparsity, training.final_sparsity, training.mask_interval
 
 
 def _networks(specs: Sequence[NetworkSpec], dataset: Dataset, device: str, recompute: bool, bar: Bar):

@@ -71,14 +71,11 @@ def ncut_against_z(rows: pd.DataFrame, published: pd.DataFrame) -> Figure:
             panel.set_xlabel("z-score against shuffled weights\n(below 0: more clusterable than chance)")
         panels[0].set_ylabel("n-cut (lower: more clusterable)")
         handles = [
-            Line2D([], [], color=styles[c][0], marker=styles[c][1], linestyle="none", label=c)
-            for c in conditions
+            Line2D([], [], color=styles[c][0], marker=styles[c][1], linestyle="none", label=c) for c in conditions
         ]
         if any_published:
             label = "published mean ± sd"
-            handles.append(
-                Line2D([], [], color="0.35", marker="+", markersize=11, linestyle="none", label=label)
-            )
+            handles.append(Line2D([], [], color="0.35", marker="+", markersize=11, linestyle="none", label=label))
         figure.legend(
             handles=handles,
             loc="outside lower center",

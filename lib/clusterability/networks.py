@@ -131,8 +131,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, relu: bool 
         biases = [None] * len(x) if bias is None else bias
         operation = "relu" if relu else "none"
         products = [
-            _onednn_linear(x_n, w_n, b_n, operation, [], "")
-            for x_n, w_n, b_n in zip(x, weight, biases, strict=True)
+            _onednn_linear(x_n, w_n, b_n, operation, [], "") for x_n, w_n, b_n in zip(x, weight, biases, strict=True)
         ]
         return products[0][None] if len(products) == 1 else torch.stack(products)
     result = torch.bmm(x, weight.mT) if bias is None else torch.baddbmm(bias[:, None], x, weight.mT)

@@ -107,7 +107,7 @@ def figures() -> dict[str, Notebook]:
 def pages() -> list[Notebook]:
     """All executable pages: the figures, then the front page, which sums them up."""
     folder = paths.project_root() / "book"
-    found = [_read(path) for path in sorted(folder.glob("*.ipynb"))]
+    found = [_read(path) for path in sorted(folder.glob("[!.]*.ipynb"))]
     return sorted(found, key=lambda notebook: (not notebook.paper, notebook.name))
 
 
@@ -215,14 +215,18 @@ def execute(notebook: Notebook, values: Mapping[str, Any], folder: Path) -> Path
 
 def normalize(path: Path) -> None:
     """Drop from a stored notebook what differs between two runs of the same numbers, or between
-    machines: times, paths, the kernel's own version."""
+    machines: times, paths, the kernel's own version. Values injected below a hidden parameters cell
+    are hidden too."""
     content = nbformat.read(path, as_version=4)
     content.metadata.pop("papermill", None)
     content.metadata.pop("widgets", None)
     content.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
     content.metadata["language_info"] = {"name": "python"}
+    hidden = [c for c in content.cells if {"parameters", "remove-input"} <= set(c.metadata.get("tags", []))]
     for index, cell in enumerate(content.cells):
         cell["id"] = f"cell-{index}"
+        if hidden and "injected-parameters" in cell.metadata.get("tags", []):
+            cell.metadata["tags"] = ["injected-parameters", "remove-input"]
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
     nbformat.write(content, path)

@@ -22,6 +22,9 @@ COLUMNS = [
 networks shared the machine; ``data`` is the fingerprint of the data set; ``key`` names everything that
 determines the row."""
 
+_TEXTS = [
+    "dataset", "condition", "architecture", "null_model", "device", "date", "version", "software", "data", "key",
+]  # fmt: skip
 _ORDER = ["dataset", "condition", "pruned", "seed", "n_clusters", "null_model", "n_shuffles", "key"]
 
 
@@ -41,11 +44,15 @@ def read(path: Path) -> pd.DataFrame:
     Raises
     ------
     InputError
-        The file lacks a column.
+        The file is empty or lacks a column.
     """
     if not path.is_file():
         return pd.DataFrame(columns=COLUMNS)
-    table = pd.read_csv(path, dtype={"key": str, "data": str, "version": str})
+    absent = {column: [""] for column in COLUMNS if column not in _TEXTS}
+    try:
+        table = pd.read_csv(path, dtype=dict.fromkeys(_TEXTS, str), keep_default_na=False, na_values=absent)
+    except pd.errors.EmptyDataError as failure:
+        raise InputError(f"{path} is no table of results: it is empty") from failure
     missing = [column for column in COLUMNS if column not in table]
     if missing:
         raise InputError(f"{path} is no table of results: it lacks the column {missing[0]!r}")

@@ -79,9 +79,7 @@ def _bipartite_eigenpairs(graph: LayeredGraph, n_pairs: int) -> tuple[np.ndarray
         scales = [1 / np.sqrt(degree) for degree in graph.layer_degrees]
     if any(not np.isfinite(scale).all() for scale in scales):
         raise InputError("the graph has vertices of degree 0: delete them first")
-    normalized = [
-        block * scales[layer + 1][:, None] * scales[layer] for layer, block in enumerate(graph.blocks)
-    ]
+    normalized = [block * scales[layer + 1][:, None] * scales[layer] for layer, block in enumerate(graph.blocks)]
     parity = min((0, 1), key=lambda start: sum(sizes[start::2]))
     inner, outer = list(range(parity, len(sizes), 2)), list(range(1 - parity, len(sizes), 2))
 

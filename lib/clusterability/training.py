@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 import torch
@@ -46,6 +46,10 @@ class Training:
         Where the pruning schedule starts and ends.
     mask_interval : int
         Optimizer steps between two choices of the weights that stay.
+    regrowth : bool
+        Whether new masks are chosen from the weights as the optimizer left them, so that a removed
+        weight can come back if one step carries it past those that stay (as released); or from the
+        masked weights, so that what is removed stays removed.
     """
 
     epochs: int = 20
@@ -59,6 +63,7 @@ class Training:
     initial_sparsity: float = 0.5
     final_sparsity: float = 0.9
     mask_interval: int = 10
+    regrowth: bool = True
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "mask_interval"):
@@ -75,6 +80,11 @@ class Training:
         check_sparsity(self.final_sparsity)
 
 
+SHARED_IN_STACK = ("epochs", "pruning_epochs", "batch_size", "learning_rate", "initial_sparsity",
+                   "final_sparsity", "mask_interval", "regrowth")  # fmt: skip
+"""Fields of :class:`Training` in which networks of one stack must agree; the others may differ."""
+
+
 @dataclass(frozen=True)
 class NetworkSpec:
     """All that determines one network, up to the device's rounding."""
@@ -85,8 +95,16 @@ class NetworkSpec:
     seed: int
 
     def as_dict(self) -> dict:
-        """Plain nested dictionary of all fields."""
-        return asdict(self)
+        """Plain nested dictionary, without the fields of ``training`` that have their default value.
+
+        What names a network by it keeps its name when training gains an option.
+        """
+        changed = {
+            field.name: value
+            for field in fields(Training)
+            if (value := getattr(self.training, field.name)) != field.default
+        }
+        return {**asdict(self), "training": changed}
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,8 +167,7 @@ def train(
         workers = 1
     arrays = {split: dataset.flat(split) for split in ("train", "test")}
     data = {
-        split: (torch.from_numpy(x).to(device), torch.from_numpy(y).to(device))
-        for split, (x, y) in arrays.items()
+        split: (torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)) for split, (x, y) in arrays.items()
     }
     stacks = [range(i, min(i + stack_size, len(specs))) for i in range(0, len(specs), stack_size)]
     stop: list[bool] = []
@@ -214,13 +231,11 @@ def _check_together(specs: Sequence[NetworkSpec], dataset: Dataset) -> None:
                 f"{spec.architecture.name} does not fit {dataset.name}: "
                 f"{dataset.n_features} inputs and {dataset.n_classes} classes"
             )
-    shared = ("epochs", "pruning_epochs", "batch_size", "learning_rate")
-    shared += ("initial_sparsity", "final_sparsity", "mask_interval")
     first = specs[0] if specs else None
     for spec in specs:
         if spec.architecture != first.architecture:
             raise InputError(f"{spec.architecture.name} and {first.architecture.name} cannot train together")
-        for name in shared:
+        for name in SHARED_IN_STACK:
             if getattr(spec.training, name) != getattr(first.training, name):
                 raise InputError(f"networks that train together must agree in {name}")
 
@@ -282,8 +297,8 @@ class _Phase:
             correct = torch.zeros(n_networks, device=self.device)
             for batch in order.split(training.batch_size, dim=1):
                 if pruning:
-                    # As in the released experiments, new masks see the weights after the optimizer's
-                    # step and before masking, so that a removed weight can come back by one step.
+                    if not training.regrowth:
+                        self._apply(masks)
                     if step % training.mask_interval == 0:
                         masks = self._masks(step, last_step)
                     self._apply(masks)
@@ -292,15 +307,15 @@ class _Phase:
                 keep = self._dropout_masks(batch.shape[1]) if self.dropped else None
                 result = gradients(stack, inputs, y[batch], keep, self.scale)
                 self._add_penalties(result.weights)
-                for parameter, gradient in zip(
-                    stack.parameters, [*result.weights, *result.biases], strict=True
-                ):
+                for parameter, gradient in zip(stack.parameters, [*result.weights, *result.biases], strict=True):
                     parameter.grad = gradient
                 optimizer.step()
                 correct += result.correct
                 step += 1
             self.tell(share)
         if pruning:
+            if not training.regrowth:
+                self._apply(masks)
             self._apply(self._masks(last_step, last_step))
         return self._snapshot((correct / n_examples).tolist())
 
@@ -310,7 +325,7 @@ class _Phase:
         return [magnitude_mask(weight, sparsity) for weight in self.stack.weights]
 
     def _apply(self, masks: list[Tensor]) -> None:
-        for weight, mask in zip(self.stack.weights, masks, strict=True):
+        for weight, mask in zip(self.stack.weights, masks, strict=False):  # no masks before the first
             weight.mul_(mask)
 
     def _dropout_masks(self, batch_size: int) -> list[Tensor]:

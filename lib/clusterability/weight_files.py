@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import zipfile
-import zlib
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
+from clusterability.arrays import read_npz
 from clusterability.errors import InputError
 from clusterability.graphs import check_matrices
 
@@ -69,17 +68,12 @@ def _chains(matrices: list[np.ndarray]) -> bool:
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            names = sorted((name for name in file if re.fullmatch(r"layer\d+", name)), key=_natural)
-            if names != [f"layer{i}" for i in range(len(names))] or not names:
-                held = ", ".join(list(file)[:5]) or "nothing"
-                raise InputError(f"{path} must hold arrays layer0, layer1, … without a gap; it holds {held}")
-            return {name: file[name] for name in names}
-    except InputError:
-        raise
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as failure:
-        raise InputError(f"{path} is no readable .npz file of plain arrays") from failure
+    arrays = read_npz(path)
+    names = sorted((name for name in arrays if re.fullmatch(r"layer\d+", name)), key=_natural)
+    if names != [f"layer{i}" for i in range(len(names))] or not names:
+        held = ", ".join(list(arrays)[:5]) or "nothing"
+        raise InputError(f"{path} must hold arrays layer0, layer1, … without a gap; it holds {held}")
+    return {name: arrays[name] for name in names}
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:

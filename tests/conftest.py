@@ -1,0 +1,31 @@
+"""Fixtures that several test modules share."""
+
+import os
+
+import hypothesis
+import pytest
+
+from clusterability import datasets
+
+hypothesis.settings.register_profile("suite", deadline=None, max_examples=25, derandomize=True, database=None)
+hypothesis.settings.register_profile("search", deadline=None, max_examples=500, database=None)
+hypothesis.settings.load_profile("suite")
+
+
+def pytest_configure():
+    """No user's settings, no progress bars; also for the kernels that re-execute stored notebooks."""
+    os.environ.pop("CLUSTERABILITY_DATA", None)
+    os.environ.pop("CLUSTERABILITY_PROGRESS", None)
+    os.environ["TQDM_DISABLE"] = "1"
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """An empty checkout: nothing is read from, or written to, the real one."""
+    monkeypatch.setattr("clusterability.paths.project_root", lambda: tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def digits():
+    return datasets.load("digits")

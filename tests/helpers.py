@@ -1,0 +1,54 @@
+"""Networks and graphs to test with, built without the library."""
+
+import itertools
+
+import numpy as np
+from hypothesis import assume
+from hypothesis import strategies as st
+
+
+def random_network(sizes, rng, density=1.0, dtype=np.float64):
+    """Weight matrices (out, in) with normal entries, of which a share ``density`` is not zero."""
+    return [
+        (rng.normal(size=(o, i)) * (rng.random((o, i)) < density)).astype(dtype) for i, o in itertools.pairwise(sizes)
+    ]
+
+
+def planted_network(width, n_groups, n_matrices, rng, across=0.01):
+    """Matrices (width, width) in blocks: strong within a group, weak across; and every layer's groups."""
+    groups = np.arange(width) * n_groups // width
+    same = groups[:, None] == groups
+    scale = np.where(same, 1.0, across)
+    signs = rng.choice([-1.0, 1.0], (n_matrices, width, width))
+    return list(signs * scale * rng.uniform(0.5, 1.5, (n_matrices, width, width))), groups
+
+
+def dense_adjacency(matrices):
+    """Symmetric adjacency of a network's graph, filled edge by edge."""
+    sizes = [matrices[0].shape[1], *(m.shape[0] for m in matrices)]
+    first = np.cumsum([0, *sizes])
+    adjacency = np.zeros((first[-1], first[-1]))
+    for layer, matrix in enumerate(matrices):
+        for (o, i), weight in np.ndenumerate(matrix):
+            a, b = first[layer] + i, first[layer + 1] + o
+            adjacency[a, b] = adjacency[b, a] = abs(float(weight))
+    return adjacency
+
+
+def dense_laplacian(adjacency):
+    """I − D^(−1/2) A D^(−1/2)."""
+    degree = adjacency.sum(axis=0)
+    return np.eye(len(adjacency)) - adjacency / np.sqrt(np.outer(degree, degree))
+
+
+@st.composite
+def networks(draw, max_width=7, connected=False):
+    """Weight matrices of a random network; ``connected``: no neuron without a weight."""
+    sizes = draw(st.lists(st.integers(1, max_width), min_size=2, max_size=6))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    density = draw(st.sampled_from([0.3, 0.7, 1.0]))
+    matrices = random_network(sizes, rng, density, draw(st.sampled_from([np.float32, np.float64])))
+    assume(any(matrix.any() for matrix in matrices))
+    if connected:
+        assume((dense_adjacency(matrices).sum(axis=0) > 0).all())
+    return matrices

@@ -1,0 +1,61 @@
+"""Claims hold when, and only when, the rows say so."""
+
+import pandas as pd
+import pytest
+
+from clusterability.claims import compare, every_network, mean_against_bound
+
+
+@pytest.fixture
+def rows():
+    return pd.DataFrame(
+        {
+            "dataset": ["mnist"] * 4 + ["digits"] * 4,
+            "condition": ["Control", "Control", "Dropout", "Dropout"] * 2,
+            "ncut": [10.0, 10.2, 9.0, 9.6, 8.0, 8.2, 8.3, 8.5],
+            "z": [-3.0, -1.0, -9.0, -8.0, -2.0, 1.0, -5.0, -4.0],
+        }
+    )
+
+
+def test_a_claim_about_every_network_fails_by_one_network(rows):
+    assert every_network("", rows, "Dropout", "z", "<", 0).holds is True
+    failed = every_network("", rows, "Control", "z", "<", 0)
+    assert failed.holds is False
+    assert failed.verdict == "does not hold"
+    assert "MNIST: z < 0 in 2 of 2 networks" in failed.numbers
+    assert "Digits: z < 0 in 1 of 2 networks" in failed.numbers
+
+
+def test_a_comparison_must_hold_on_every_data_set(rows):
+    mnist = rows[rows["dataset"] == "mnist"]
+    assert compare("", mnist, "ncut", "Dropout", "<", "Control").holds is True
+    assert compare("", rows, "ncut", "Dropout", "<", "Control").holds is False
+    assert compare("", rows, "z", "Dropout", "<", "Control").holds is True
+
+
+def test_spreads_can_be_compared(rows):
+    mnist = rows[rows["dataset"] == "mnist"]
+    assert compare("", mnist, "ncut", "Dropout", ">", "Control", statistic="std").holds is True
+    assert compare("", mnist, "z", "Dropout", ">", "Control", statistic="std").holds is False
+
+
+def test_a_mean_is_compared_on_every_data_set(rows):
+    assert mean_against_bound("", rows, "Control", "z", "<", 0).holds is True
+    assert mean_against_bound("", rows, "Control", "z", "<", -1).holds is False
+
+
+def test_claims_about_absent_conditions_are_not_evaluated(rows):
+    for claim in (
+        every_network("", rows, "L1 Reg", "z", "<", 0),
+        compare("", rows, "z", "L1 Reg", "<", "Control"),
+        mean_against_bound("", rows, "L1 Reg", "z", "<", 0),
+    ):
+        assert claim.holds is None
+        assert claim.verdict == "not evaluated"
+        assert "L1 Reg" in claim.numbers
+
+
+def test_a_comparison_gives_means_spreads_and_numbers_of_networks(rows):
+    claim = compare("", rows[rows["dataset"] == "mnist"], "ncut", "Dropout", "<", "Control")
+    assert claim.numbers == "MNIST: Dropout ncut 9.3 ± 0.42 (n = 2), Control ncut 10.1 ± 0.14 (n = 2)"

@@ -1,0 +1,227 @@
+"""Journeys on the command line, with right and wrong input."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import save_file
+
+from clusterability.cli import main
+from clusterability.networks import MLP, initialize
+from clusterability.notebooks import figures
+from clusterability.pruning import magnitude_mask
+from clusterability.significance import Measurement, measure
+
+KEYS = ["ncut", "shuffled_mean", "shuffled_sd", "z", "p", "in_out_ratio", "vertices", "labels"]
+
+
+@pytest.fixture
+def matrices():
+    rng = np.random.default_rng(0)
+    network = [rng.normal(size=shape).astype(np.float32) for shape in ((8, 12), (8, 8), (3, 8))]
+    network[0][2] = network[1][:, 2] = 0  # one isolated hidden neuron
+    return network
+
+
+@pytest.fixture
+def in_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def measured(file, *options):
+    result = invoke("measure", file, "--clusters", 3, "--shuffles", 6, "--json", *options)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def refused(result, *words):
+    """One sentence on standard error that names the bad value, status 2, no traceback."""
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    sentence = result.stderr.strip().splitlines()[-1]
+    assert sentence.startswith("Error: ")
+    for word in words:
+        assert word in sentence
+    return True
+
+
+def save_npz(path, matrices):
+    np.savez(path, **{f"layer{i}": matrix for i, matrix in enumerate(matrices)})
+
+
+def test_measure_prints_what_the_library_measures(in_folder, matrices):
+    save_npz("net.npz", matrices)
+    report = measured("net.npz", "--seed", 5)
+    expected = measure(matrices, Measurement(3, 6), seed=5)
+    assert list(report) == KEYS
+    assert report["ncut"] == expected.ncut
+    assert report["z"] == expected.z
+    assert report["p"] == expected.p
+    assert report["vertices"] == 12 + 8 + 8 + 3 - 1
+    assert [len(layer) for layer in report["labels"]] == [12, 8, 8, 3]
+    assert report["labels"][1][2] == -1
+    assert sum(layer.count(-1) for layer in report["labels"]) == 1
+
+
+def test_all_formats_give_the_same_numbers(in_folder, matrices):
+    save_npz("net.npz", matrices)
+    names = ["layers.2.weight", "layers.9.weight", "layers.10.weight"]
+    tensors = {name: torch.from_numpy(matrix) for name, matrix in zip(names, matrices, strict=True)}
+    tensors["layers.2.bias"] = torch.ones(8)
+    save_file(tensors, "net.safetensors")
+    torch.save(tensors, "net.pt")
+    torch.save({"state_dict": tensors, "epoch": 3}, "checkpoint.pth")
+    first = measured("net.npz")
+    for file in ("net.safetensors", "net.pt", "checkpoint.pth"):
+        assert measured(file) == first
+
+
+def test_a_sequential_models_state_dict_can_be_measured(in_folder):
+    model = torch.nn.Sequential(torch.nn.Linear(10, 6), torch.nn.ReLU(), torch.nn.Linear(6, 4))
+    torch.save(model.state_dict(), "model.pt")
+    assert measured("model.pt")["vertices"] == 20
+
+
+def test_null_models_differ_on_a_sparse_network(in_folder):
+    stack = initialize(MLP((30, 20, 20, 5)), [torch.Generator().manual_seed(0)])
+    save_npz("net.npz", [(w * magnitude_mask(w, 0.8))[0].numpy() for w in stack.weights])
+    layer, nonzero = measured("net.npz"), measured("net.npz", "--null", "nonzero")
+    assert layer["ncut"] == nonzero["ncut"]
+    assert layer["shuffled_mean"] != nonzero["shuffled_mean"]
+
+
+def test_measure_without_json_is_for_people(in_folder, matrices):
+    save_npz("net.npz", matrices)
+    result = invoke("measure", "net.npz", "--clusters", 3, "--shuffles", 6)
+    assert result.exit_code == 0
+    for word in ("n-cut", "shuffled", "z", "p", "in/out ratio", "30 vertices"):
+        assert word in result.stdout
+
+
+def test_one_shuffle_has_no_z_score(in_folder, matrices):
+    save_npz("net.npz", matrices)
+    result = invoke("measure", "net.npz", "--clusters", 3, "--shuffles", 1, "--json")
+    assert json.loads(result.stdout)["z"] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--clusters", 1), ["1 cluster", "at least 2"]),
+        (("--clusters", 31), ["31 clusters", "30 connected"]),
+        (("--shuffles", 0), ["0 shuffles", "at least 1"]),
+        (("--null", "edges"), ["'edges'", "layer, nonzero"]),
+        (("--seed", -1), ["-1"]),
+        (("--clusters", "many"), ["'many'"]),
+    ],
+)
+def test_measure_refuses_values_out_of_range(in_folder, matrices, options, words):
+    save_npz("net.npz", matrices)
+    assert refused(invoke("measure", "net.npz", *options), *words)
+
+
+def _broken_files(matrices):
+    def with_value(value):
+        changed = [matrix.copy() for matrix in matrices]
+        changed[1][0, 0] = value
+        return changed
+
+    def truncated(name):
+        save_npz("whole.npz", matrices)
+        with open("whole.npz", "rb") as whole, open(name, "wb") as part:
+            part.write(whole.read()[:500])
+
+    def pickled(name):
+        np.savez(name, layer0=np.array([{"a": 1}], dtype=object))
+
+    def write(name, content):
+        with open(name, "wb") as file:
+            file.write(content)
+
+    return {
+        "missing.npz": (lambda name: None, "is not a file"),
+        "empty.npz": (lambda name: write(name, b""), "is empty"),
+        "truncated.npz": (truncated, "no readable .npz"),
+        "pickled.npz": (pickled, "no readable .npz"),
+        "noise.npz": (lambda name: write(name, b"no weights at all"), "no readable .npz"),
+        "noise.safetensors": (lambda name: write(name, b"no weights at all"), "no readable safetensors"),
+        "noise.pt": (lambda name: write(name, b"no weights at all"), "no torch state_dict"),
+        "notes.txt": (lambda name: write(name, b"hello"), "'.txt'"),
+        "names.npz": (lambda name: np.savez(name, weights=matrices[0]), "layer0"),
+        "gap.npz": (lambda name: np.savez(name, layer0=matrices[0], layer2=matrices[2]), "without a gap"),
+        "chain.npz": (lambda name: save_npz(name, [matrices[0], matrices[2].T]), "do not chain"),
+        "nan.npz": (lambda name: save_npz(name, with_value(np.nan)), "NaN or infinite"),
+        "inf.npz": (lambda name: save_npz(name, with_value(np.inf)), "NaN or infinite"),
+        "zero.npz": (lambda name: save_npz(name, [0 * m for m in matrices]), "all weights are zero"),
+        "vector.npz": (lambda name: save_npz(name, [np.ones(4)]), "2-D"),
+        "words.npz": (lambda name: save_npz(name, [np.array([["a", "b"]])]), "real numbers"),
+        "complex.npz": (lambda name: save_npz(name, [np.ones((2, 2)) * 1j]), "real numbers"),
+        "conv.pt": (lambda name: torch.save({"w": torch.ones(2, 2, 3, 3)}, name), "more than two dimensions"),
+        "list.pt": (lambda name: torch.save([torch.ones(2, 2)], name), "state_dict of tensors"),
+        "model.pt": (lambda name: torch.save(torch.nn.Linear(2, 2), name), "weights_only"),
+    }
+
+
+@pytest.mark.parametrize("name", list(_broken_files([])))
+def test_measure_refuses_files_that_are_no_network(in_folder, matrices, name):
+    make, words = _broken_files(matrices)[name]
+    make(name)
+    assert refused(invoke("measure", name, "--clusters", 3), name, words)
+
+
+def test_list_names_every_figure_with_its_paper():
+    result = invoke("list")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert len(lines) == len(figures()) >= 2
+    for line, notebook in zip(lines, figures().values(), strict=True):
+        assert line.startswith(notebook.name)
+        assert notebook.paper in line
+        assert line.endswith(notebook.title)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("no-such-figure",), ["'no-such-figure'", "mlp-regularization"]),
+        (("mlp-regularization", "-p", "n_replicats", "3"), ["'n_replicats'", "n_replicates"]),
+        (("mlp-regularization", "-p", "n_replicates", "three"), ["n_replicates", "whole number", "'three'"]),
+        (("mlp-regularization", "-p", "n_replicates", "2.5"), ["n_replicates", "2.5"]),
+        (("mlp-regularization", "-p", "recompute", "1"), ["recompute", "true or false"]),
+        (("mlp-regularization", "-p", "hidden", '["a"]'), ["hidden", "whole number"]),
+        ((), ["name the figures"]),
+        (("--all", "-p", "n_replicats", "3"), ["'n_replicats'"]),
+        (("mlp-regularization", "--all"), ["name the figures"]),
+    ],
+)
+def test_run_refuses_names_and_types_before_anything_runs(tmp_path, arguments, words):
+    target = tmp_path / "runs"
+    assert refused(invoke("run", *arguments, "--output", target), *words)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "words"),
+    [
+        ("preset", "fast", ["'fast'", "paper, quick"]),
+        ("datasets", "mnits", ["'mnits'", "fashion_mnist"]),
+        ("conditions", "L3", ["'L3'", "Control"]),
+        ("n_clusters", "1", ["1 cluster", "at least 2"]),
+        ("n_shuffles", "0", ["0 shuffles"]),
+        ("epochs", "0", ["epochs 0"]),
+        ("device", "abacus", ["'abacus'"]),
+    ],
+)
+def test_run_refuses_values_before_long_work(tmp_path, parameter, value, words):
+    target = tmp_path / "runs"
+    result = invoke("run", "mlp-regularization", "-p", parameter, value, "--output", target)
+    assert refused(result, *words)
+    assert not any(target.rglob("*"))

@@ -1,0 +1,386 @@
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from clusterability import datasets, experiments, paths, results
+from clusterability.errors import InputError
+from clusterability.experiments import architecture, check_device, grid, select
+from clusterability.significance import Measurement, measure
+from clusterability.training import Training, train
+
+TRAINING = Training(epochs=1, pruning_epochs=1)
+CONDITIONS = {"Control": {}, "Dropout": {"dropout": 0.5}}
+FIELDS = {
+    "datasets": ["digits"], "conditions": CONDITIONS, "n_replicates": 2, "hidden": [16, 16], "training": TRAINING,
+    "pruned": True, "measurement": Measurement(3, 3), "seed": 0,
+}  # fmt: skip
+
+# What is measured on a clock may differ from one computation to the next.
+TIMED = ["seconds", "date"]
+
+
+def small_grid(**changes):
+    return grid(**{**FIELDS, **changes})
+
+
+def run(runs, **options):
+    return experiments.run("figure", runs, **options)
+
+
+def assert_same_numbers(first, second):
+    pd.testing.assert_frame_equal(first.drop(columns=TIMED), second.drop(columns=TIMED))
+
+
+def table_file(store="paper"):
+    return paths.results_file("figure", store)
+
+
+def stored(store="paper"):
+    return results.read(table_file(store))
+
+
+def trained_files():
+    return sorted(paths.networks_folder().glob("*"))
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """Counts the networks that are trained and the measurements that are made."""
+    counts = {"trained": 0, "measured": 0}
+
+    def counting_train(specs, *arguments, **options):
+        counts["trained"] += len(specs)
+        return train(specs, *arguments, **options)
+
+    def counting_measure(*arguments, **options):
+        counts["measured"] += 1
+        return measure(*arguments, **options)
+
+    monkeypatch.setattr(experiments, "train", counting_train)
+    monkeypatch.setattr(experiments, "measure", counting_measure)
+    return counts
+
+
+def nothing_may_be_computed(monkeypatch):
+    def forbidden(*arguments, **options):
+        raise AssertionError("computed again")
+
+    for name in ("train", "measure"):
+        monkeypatch.setattr(experiments, name, forbidden)
+
+
+def test_rows_come_in_the_order_of_the_runs_with_all_columns(project):
+    runs = small_grid()
+    rows = run(runs[::-1])
+    assert list(rows.columns) == results.COLUMNS
+    assert rows["key"].tolist() == [r.key for r in runs[::-1]]
+    assert rows["condition"].tolist() == ["Dropout", "Dropout", "Control", "Control"]
+    assert rows["seed"].tolist() == [1, 0, 1, 0]
+    assert rows["ncut"].between(0, 3).all()
+    assert rows["p"].between(1 / 4, 1).all()
+    assert (rows["vertices"] <= 64 + 16 + 16 + 10).all()
+    assert set(rows["architecture"]) == {"mlp 64-16x2-10"}
+    assert set(rows["data"]) == {datasets.load("digits").fingerprint}
+    assert rows["ncut"].nunique() == 4
+    z = (rows["ncut"] - rows["shuffled_mean"]) / rows["shuffled_sd"]
+    np.testing.assert_allclose(rows["z"], z, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+def test_a_row_holds_what_training_and_measuring_give(project, digits, pruned):
+    [one] = small_grid(conditions={"L1": {"l1": 1e-4}}, n_replicates=1, pruned=pruned, seed=7)
+    row = run([one]).iloc[0]
+    [(_, states)] = train([one.network], digits)
+    measured = measure(states[pruned].weights, Measurement(3, 3), 7)
+    expected = {
+        **states[pruned].scores, "ncut": measured.ncut, "z": measured.z, "p": measured.p,
+        "shuffled_mean": measured.shuffled_ncuts.mean(), "shuffled_sd": measured.shuffled_ncuts.std(),
+        "in_out_ratio": measured.in_out_ratio, "vertices": measured.n_vertices, "seed": 7, "n_clusters": 3,
+        "n_shuffles": 3, "epochs": 1, "pruning_epochs": 1,
+    }  # fmt: skip
+    np.testing.assert_allclose(row[list(expected)].astype(float), list(expected.values()), rtol=1e-6)
+    words = {"dataset": "digits", "condition": "L1", "pruned": pruned, "null_model": "layer", "device": "cpu"}
+    assert row[list(words)].to_dict() == words
+
+
+def test_what_is_computed_is_stored_in_the_figure_s_table(project):
+    rows = run(small_grid())
+    in_store = stored().set_index("key", drop=False).loc[rows["key"]].reset_index(drop=True)
+    pd.testing.assert_frame_equal(rows, in_store)
+    assert len(trained_files()) == 4
+
+
+def test_other_stores_have_tables_of_their_own(project):
+    run(small_grid(n_replicates=1), store="quick")
+    assert len(stored()) == 0
+    assert len(stored("quick")) == 2
+    assert project in table_file("quick").parents
+
+
+def test_rows_of_the_paper_s_table_serve_other_stores_too(project, computed):
+    first = run(small_grid())
+    before = table_file().read_bytes()
+    more = run(small_grid(n_replicates=3), store="custom")
+    assert computed == {"trained": 6, "measured": 6}
+    pd.testing.assert_frame_equal(more[more["seed"] < 2].reset_index(drop=True), first)
+    assert stored("custom")["seed"].tolist() == [2, 2]
+    assert table_file().read_bytes() == before
+
+
+def test_a_second_call_computes_nothing(project, monkeypatch):
+    first = run(small_grid())
+    table = table_file().read_bytes()
+    nothing_may_be_computed(monkeypatch)
+    pd.testing.assert_frame_equal(run(small_grid()), first)
+    assert table_file().read_bytes() == table
+
+
+def test_a_further_replicate_computes_only_the_new_networks(project, computed):
+    first = run(small_grid())
+    assert computed == {"trained": 4, "measured": 4}
+    more = run(small_grid(n_replicates=3))
+    assert computed == {"trained": 6, "measured": 6}
+    pd.testing.assert_frame_equal(more[more["seed"] < 2].reset_index(drop=True), first)
+
+
+def test_a_further_condition_computes_only_its_own_networks(project, computed):
+    run(small_grid())
+    run(small_grid(conditions={**CONDITIONS, "L1": {"l1": 1e-4}}))
+    assert computed == {"trained": 6, "measured": 6}
+
+
+def test_another_measurement_trains_nothing_again(project, computed):
+    first = run(small_grid())
+    other = run(small_grid(measurement=Measurement(4, 3)))
+    unpruned = run(small_grid(pruned=False))
+    assert computed == {"trained": 4, "measured": 12}
+    assert (other["n_clusters"] == 4).all()
+    assert not unpruned["pruned"].any()
+    assert len(stored()) == 12
+    pd.testing.assert_series_equal(other["test_accuracy"], first["test_accuracy"])
+    pd.testing.assert_frame_equal(run(small_grid()), first)
+    assert computed == {"trained": 4, "measured": 12}
+
+
+def test_both_moments_of_a_network_are_trained_once(project, computed):
+    rows = run([*small_grid(pruned=False), *small_grid(pruned=True)])
+    assert computed == {"trained": 4, "measured": 8}
+    assert rows["pruned"].tolist() == [False] * 4 + [True] * 4
+
+
+@pytest.mark.parametrize("lost", ["table", "networks"])
+def test_what_is_lost_is_computed_again_alike(project, computed, lost):
+    first = run(small_grid())
+    if lost == "table":
+        table_file().unlink()
+        expected = {"trained": 4, "measured": 8}
+    else:
+        for file in trained_files():
+            file.unlink()
+        expected = {"trained": 4, "measured": 4}
+    assert_same_numbers(run(small_grid()), first)
+    # Networks at hand are not trained again; rows at hand need no networks.
+    assert computed == expected
+
+
+def test_recompute_computes_everything_again_with_the_same_numbers(project, computed):
+    first = run(small_grid())
+    assert_same_numbers(run(small_grid(), recompute=True), first)
+    assert computed == {"trained": 8, "measured": 8}
+    assert len(stored()) == 4
+
+
+def test_networks_that_differ_in_more_than_regularization_run_in_one_call(project, computed):
+    conditions = {"Short": {}, "Long": {"epochs": 2}, "Large batches": {"batch_size": 256}}
+    rows = run(small_grid(conditions=conditions))
+    assert rows["condition"].tolist() == ["Short"] * 2 + ["Long"] * 2 + ["Large batches"] * 2
+    assert rows["epochs"].tolist() == [1, 1, 2, 2, 1, 1]
+    alone = run(small_grid(conditions={"Long": {"epochs": 2}}), store="alone", recompute=True)
+    assert_same_numbers(rows[rows["condition"] == "Long"].reset_index(drop=True), alone)
+
+
+def test_two_conditions_that_mean_the_same_give_a_row_each(project):
+    runs = small_grid(conditions={"Control": {}, "No dropout": {"dropout": 0.0}}, n_replicates=1)
+    rows = run(runs)
+    assert rows["condition"].tolist() == ["Control", "No dropout"]
+    assert rows["ncut"].nunique() == 1
+
+
+def test_a_renamed_condition_comes_under_its_new_name(project):
+    first = run(small_grid(conditions={"Control": {}}))
+    renamed = run(small_grid(conditions={"Baseline": {}}))
+    assert renamed["condition"].tolist() == ["Baseline", "Baseline"]
+    assert renamed["ncut"].tolist() == first["ncut"].tolist()
+
+
+@pytest.mark.parametrize("n_finished", [1, 2])
+def test_a_run_that_is_killed_goes_on_where_it_stopped(project, monkeypatch, n_finished):
+    runs = small_grid()
+    measured = []
+
+    def interrupted(*arguments, **options):
+        if len(measured) == n_finished:
+            raise KeyboardInterrupt
+        measured.append(1)
+        return measure(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(experiments, "measure", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(runs)
+    assert len(stored()) == n_finished
+    n_kept = len(trained_files())
+    assert n_kept > n_finished
+    assert not list((project / "data").rglob(".*"))
+
+    trained = []
+
+    def counting_train(specs, *arguments, **options):
+        trained.extend(specs)
+        return train(specs, *arguments, **options)
+
+    monkeypatch.setattr(experiments, "train", counting_train)
+    rows = run(runs)
+    assert len(trained) == 4 - n_kept
+    assert_same_numbers(rows, run(runs, store="uninterrupted", recompute=True))
+
+
+def test_an_interrupted_run_stops_training(project, monkeypatch):
+    long = replace(TRAINING, epochs=200)
+    monkeypatch.setattr(experiments, "measure", interrupt)
+    before = set(threading.enumerate())
+    with pytest.raises(KeyboardInterrupt) as interruption:
+        run(small_grid(n_replicates=10, training=long))
+    deadline = time.monotonic() + 10
+    while set(threading.enumerate()) - before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    left = set(threading.enumerate()) - before
+    # Whoever holds the exception, as a notebook does, must not thereby keep the training going.
+    assert interruption.value is not None
+    assert not left
+
+
+def interrupt(*arguments, **options):
+    raise KeyboardInterrupt
+
+
+def own_mnist(folder, seed):
+    rng = np.random.default_rng(seed)
+    arrays = {
+        name: rng.integers(0, 256 if name[0] == "x" else 10, (n, 28, 28) if name[0] == "x" else n)
+        for name, n in {"x_train": 60, "y_train": 60, "x_test": 30, "y_test": 30}.items()
+    }
+    np.savez(folder / "mnist.npz", **{k: a.astype(np.uint8) for k, a in arrays.items()})
+
+
+def test_rows_of_other_data_are_computed_again_in_place_of_the_old(project, computed):
+    (project / "data").mkdir()
+    runs = small_grid(datasets=["mnist"], conditions={"Control": {}}, n_replicates=1)
+    own_mnist(project / "data", seed=0)
+    first = run(runs)
+    run(runs)
+    assert computed == {"trained": 1, "measured": 1}
+    own_mnist(project / "data", seed=1)
+    second = run(runs)
+    assert computed == {"trained": 2, "measured": 2}
+    assert first["data"].tolist() != second["data"].tolist()
+    assert len(stored()) == 1
+
+
+def test_stored_rows_serve_where_the_data_are_not_at_hand(project, monkeypatch):
+    runs = small_grid(datasets=["mnist"])
+    rows = [
+        {**dict.fromkeys(results.COLUMNS, 0), "dataset": "mnist", "condition": r.condition, "pruned": True,
+         "null_model": "layer", "seed": r.network.seed, "ncut": 2 + 0.1 * i, "data": "0123456789ab", "key": r.key}
+        for i, r in enumerate(runs)
+    ]  # fmt: skip
+    results.merge(table_file(), rows)
+    monkeypatch.setattr(datasets, "available", lambda name: None)
+    monkeypatch.setattr(datasets, "load", lambda name: pytest.fail("the data set is asked for"))
+    nothing_may_be_computed(monkeypatch)
+    table = run(runs)
+    np.testing.assert_allclose(table["ncut"], [2.0, 2.1, 2.2, 2.3])
+
+
+def test_missing_rows_of_data_to_be_had_nowhere_are_an_input_error(project, monkeypatch):
+    def no_download(name, folder):
+        raise OSError("offline")
+
+    monkeypatch.setattr(datasets, "_download", no_download)
+    with pytest.raises(InputError, match=r"'mnist'.*offline"):
+        run(small_grid(datasets=["mnist"]))
+
+
+def test_a_grid_holds_every_combination_once():
+    runs = small_grid(datasets=["digits", "mnist"], n_replicates=3, seed=5)
+    places = [(r.network.dataset, r.condition, r.network.seed) for r in runs]
+    assert places == [(d, c, s) for d in ("digits", "mnist") for c in CONDITIONS for s in (5, 6, 7)]
+    assert len({r.key for r in runs}) == 12
+    assert {r.network.training.dropout for r in runs if r.condition == "Dropout"} == {0.5}
+    assert {r.network.training.dropout for r in runs if r.condition == "Control"} == {0.0}
+    assert {r.network.architecture.sizes for r in runs} == {(64, 16, 16, 10), (784, 16, 16, 10)}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"hidden": [16, 17]}, {"training": replace(TRAINING, learning_rate=1e-2)}, {"pruned": False}, {"seed": 1},
+        {"measurement": Measurement(4, 3)}, {"measurement": Measurement(3, 4)}, {"datasets": ["mnist"]},
+        {"measurement": Measurement(3, 3, "nonzero")}, {"conditions": {"Control": {"l2": 1e-9}}},
+    ],
+)  # fmt: skip
+def test_everything_that_determines_a_row_is_in_its_key(changes):
+    one = {"conditions": {"Control": {}}, "n_replicates": 1}
+    [before], [again], [after] = small_grid(**one), small_grid(**one), small_grid(**{**one, **changes})
+    assert before.key == again.key != after.key
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({"datasets": ["imagenet"]}, "'imagenet'"),
+        ({"conditions": {"Control": {}, "Odd": {"momentum": 0.9}}}, "'Odd' changes 'momentum'"),
+        ({"conditions": {"Odd": {"dropout": 1.5}}}, "dropout 1.5"),
+        ({"n_replicates": 0}, "n_replicates 0"),
+        ({"seed": -1}, "seed -1"),
+        ({"datasets": []}, "nothing to run"),
+        ({"conditions": {}}, "nothing to run"),
+        ({"hidden": [16, 0]}, "layer sizes"),
+        ({"training": replace(TRAINING, pruning_epochs=0)}, "0 pruning_epochs"),
+        ({"conditions": {"Control": {"pruning_epochs": 0}}}, "0 pruning_epochs"),
+    ],
+)
+def test_grids_that_make_no_sense_are_refused_by_name(changes, names):
+    with pytest.raises(InputError, match=names):
+        small_grid(**changes)
+
+
+def test_unpruned_networks_need_no_pruning_epochs(project):
+    rows = run(small_grid(pruned=False, training=replace(TRAINING, pruning_epochs=0), n_replicates=1))
+    assert rows["pruning_epochs"].tolist() == [0, 0]
+
+
+def test_conditions_are_selected_in_the_order_asked_for():
+    known = {"A": {"l1": 1}, "B": {}, "C": {"l2": 2}}
+    assert list(select(known, ["C", "A"]).items()) == [("C", {"l2": 2}), ("A", {"l1": 1})]
+
+
+def test_unknown_conditions_are_refused_with_the_known_ones():
+    with pytest.raises(InputError, match=r"'Dropuot'.*Control, Dropout"):
+        select(CONDITIONS, ["Control", "Dropuot"])
+
+
+@pytest.mark.parametrize("device", ["abacus", "cuda:99"])
+def test_devices_that_are_not_there_are_refused(project, device):
+    with pytest.raises(InputError, match=device):
+        check_device(device)
+    with pytest.raises(InputError, match=device):
+        run(small_grid(), device=device)
+
+
+def test_the_architecture_of_digits_is_that_of_its_data(digits):
+    assert architecture("digits", [7]).sizes == (digits.n_features, 7, digits.n_classes)

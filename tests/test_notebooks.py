@@ -1,0 +1,97 @@
+"""The book's notebooks: stored cleanly, and running from end to end with the quick preset."""
+
+import re
+
+import nbformat
+import pytest
+from click.testing import CliRunner
+
+from clusterability import notebooks, paths
+from clusterability.cli import main
+from clusterability.errors import InputError
+
+PAGES = notebooks.pages()
+
+
+def code_cells(content):
+    return [cell for cell in content.cells if cell.cell_type == "code"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_stored_notebooks_are_executed_and_clean(page):
+    text = page.path.read_text()
+    content = nbformat.reads(text, as_version=4)
+    assert [cell.execution_count for cell in code_cells(content)] == list(range(1, len(code_cells(content)) + 1))
+    outputs = [output for cell in code_cells(content) for output in cell.outputs]
+    assert outputs
+    assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"]
+    assert not re.search(r"/(root|home|tmp|work|Users)/", text)
+    assert "papermill" not in content.metadata
+    assert not any({"papermill", "execution"} & set(cell.metadata) for cell in content.cells)
+
+
+@pytest.mark.parametrize("figure", notebooks.figures().values(), ids=lambda figure: figure.name)
+def test_figure_pages_share_one_skeleton(figure):
+    content = nbformat.read(figure.path, as_version=4)
+    headings = re.findall(r"^## (.*)$", "\n".join(c.source for c in content.cells if c.cell_type == "markdown"), re.M)
+    wanted = ["Parameters", "Run", "Table", "Figure", "Claims", "Provenance", "Run it again", "Cite"]
+    assert [heading for heading in headings if heading in wanted] == wanted
+    [figure_cell] = [cell for cell in code_cells(content) if "mystnb" in cell.metadata]
+    assert figure_cell.metadata.mystnb.image.alt
+    assert figure_cell.metadata.mystnb.figure.caption
+    for suffix in ("svg", "pdf", "png"):
+        assert (figure.path.parent / "figures" / f"{figure.name}.{suffix}").is_file()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A folder that takes new rows and trained networks, so that nothing is read or left elsewhere."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.mark.parametrize("figure", notebooks.figures().values(), ids=lambda figure: figure.name)
+def test_quick_preset_runs_and_runs_again_to_the_same_bytes(figure, home, monkeypatch):
+    monkeypatch.setenv("CLUSTERABILITY_LOCAL", str(home))
+
+    def run(target):
+        result = CliRunner().invoke(main, ["run", figure.name, "--preset", "quick", "--output", str(target)])
+        assert result.exit_code == 0, result.output
+        return target / f"{figure.name}.ipynb", result.stderr
+
+    first, said = run(home / "first")
+    assert ", 8 to compute" in said
+    content = nbformat.read(first, as_version=4)
+    assert [c.execution_count for c in code_cells(content)] == list(range(1, len(code_cells(content)) + 1))
+    text = "".join(o.data.get("text/html", "") for c in code_cells(content) for o in c.outputs if "data" in o)
+    assert "Digits" in text
+    assert "not evaluated" not in text
+    second, said = run(home / "second")
+    assert "8 of 8 rows at hand, 0 to compute" in said
+    assert first.read_bytes() == second.read_bytes()
+    for suffix in ("svg", "pdf", "png"):
+        files = [(home / turn / "figures" / f"{figure.name}.{suffix}") for turn in ("first", "second")]
+        assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_failed_run_leaves_the_earlier_file(tmp_path):
+    figure = notebooks.find("mlp-regularization")
+    earlier = tmp_path / figure.path.name
+    earlier.write_text("earlier")
+    with pytest.raises(InputError, match="n_replicates 0"):
+        notebooks.execute(figure, {"n_replicates": 0}, tmp_path)
+    assert earlier.read_text() == "earlier"
+    assert [path.name for path in tmp_path.iterdir()] == [earlier.name]
+
+
+def test_parameters_are_read_from_the_parameters_cell():
+    parameters = notebooks.find("mlp-regularization").parameters
+    assert parameters["preset"].default == "paper"
+    assert parameters["datasets"].type == list[str]
+    assert parameters["n_replicates"].type is int
+    assert parameters["recompute"].default is False
+
+
+def test_every_figure_is_in_the_table_of_contents():
+    contents = (paths.project_root() / "_toc.yml").read_text()
+    for page in PAGES:
+        assert f"book/{page.name}" in contents

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+
+from clusterability.errors import InputError
+from clusterability.pruning import check_sparsity, magnitude_mask, sparsity_at
+
+SHARES = st.floats(0, 0.999)
+
+
+@pytest.mark.parametrize(("step", "expected"), [(0, 0.5), (25, 0.73125), (50, 0.85), (75, 0.89375), (100, 0.9)])
+def test_the_schedule_is_cubic(step, expected):
+    assert_allclose(sparsity_at(step, 100), expected)
+    assert_allclose(sparsity_at(step * 3, 300, 0.5, 0.9), expected)
+
+
+@given(st.integers(1, 5000), SHARES, SHARES)
+def test_the_schedule_runs_from_the_initial_to_the_final_sparsity_without_turning(last, one, other):
+    initial, final = sorted((one, other))
+    values = [sparsity_at(step, last, initial, final) for step in np.linspace(0, last, 20)]
+    assert_allclose([values[0], values[-1]], [initial, final], atol=1e-12)
+    assert (np.diff(values) >= -1e-12).all()
+
+
+@st.composite
+def distinct_weights(draw):
+    """A stack of matrices of which no two entries are equal in absolute value."""
+    n, rows, columns = draw(st.integers(1, 3)), draw(st.integers(1, 9)), draw(st.integers(1, 9))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    magnitudes = rng.permutation(n * rows * columns).reshape(n, rows, columns) + 1.0
+    return torch.tensor(magnitudes * rng.choice([-1, 1], magnitudes.shape), dtype=torch.float32)
+
+
+@given(distinct_weights(), SHARES)
+def test_exactly_the_smallest_weights_of_every_matrix_go(weights, sparsity):
+    mask = magnitude_mask(weights, sparsity)
+    assert mask.shape == weights.shape
+    assert mask.dtype == weights.dtype
+    assert set(mask.unique().tolist()) <= {0.0, 1.0}
+    for matrix, kept in zip(weights.abs(), mask.bool(), strict=True):
+        n_removed = round(sparsity * matrix.numel())
+        assert (~kept).sum() == n_removed
+        if 0 < n_removed < matrix.numel():
+            assert matrix[~kept].max() < matrix[kept].min()
+
+
+@given(distinct_weights(), SHARES, SHARES)
+def test_what_a_lower_sparsity_removes_a_higher_one_removes_too(weights, one, other):
+    low, high = sorted((one, other))
+    assert (magnitude_mask(weights, high) <= magnitude_mask(weights, low)).all()
+
+
+@given(distinct_weights(), SHARES)
+def test_pruning_twice_is_pruning_once(weights, sparsity):
+    mask = magnitude_mask(weights, sparsity)
+    assert torch.equal(magnitude_mask(weights * mask, sparsity), mask)
+
+
+@given(distinct_weights(), SHARES)
+def test_a_matrix_is_pruned_alike_alone_and_in_a_stack(weights, sparsity):
+    alone = torch.cat([magnitude_mask(matrix[None], sparsity) for matrix in weights])
+    assert torch.equal(magnitude_mask(weights, sparsity), alone)
+
+
+def test_weights_are_left_alone():
+    weights = torch.tensor([[[3.0, -1.0], [2.0, 4.0]]])
+    before = weights.clone()
+    magnitude_mask(weights, 0.5)
+    assert torch.equal(weights, before)
+
+
+def test_ties_with_the_largest_removed_weight_go_with_it():
+    weights = torch.tensor([[[1.0, -1.0, 1.0, 2.0]]])
+    assert magnitude_mask(weights, 0.25).tolist() == [[[0, 0, 0, 1]]]
+
+
+def test_zero_sparsity_removes_nothing():
+    assert magnitude_mask(torch.tensor([[[0.0, 1.0]]]), 0.0).tolist() == [[[1, 1]]]
+
+
+@pytest.mark.parametrize("sparsity", [-0.1, 1.0, 1.5, float("nan")])
+def test_sparsities_outside_0_to_1_are_refused(sparsity):
+    with pytest.raises(InputError, match="sparsity"):
+        check_sparsity(sparsity)
+    with pytest.raises(InputError, match="sparsity"):
+        magnitude_mask(torch.ones(1, 2, 2), sparsity)

@@ -1,0 +1,226 @@
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.testing import assert_allclose, assert_array_equal
+
+from clusterability.clustering import ncut
+from clusterability.errors import InputError
+from clusterability.graphs import layered_graph, without_isolated
+from clusterability.significance import Measurement, measure, p_value, shuffled, z_score
+from helpers import networks, planted_network, random_network
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def assert_same(first, second):
+    assert first.ncut == second.ncut
+    assert_array_equal(first.shuffled_ncuts, second.shuffled_ncuts)
+    for a, b in zip(first.labels, second.labels, strict=True):
+        assert_array_equal(a, b)
+
+
+@given(networks(), st.sampled_from(["layer", "nonzero"]), SEEDS)
+def test_shuffling_keeps_the_entries_of_every_matrix(matrices, null_model, seed):
+    before = [matrix.copy() for matrix in matrices]
+    result = shuffled(matrices, null_model, np.random.default_rng(seed))
+    for matrix, copy, permuted in zip(matrices, before, result, strict=True):
+        assert permuted.shape == matrix.shape
+        assert permuted.dtype == matrix.dtype
+        assert_array_equal(np.sort(permuted, axis=None), np.sort(copy, axis=None))
+        assert_array_equal(matrix, copy)
+
+
+@given(networks(), SEEDS)
+def test_the_nonzero_null_keeps_the_sparsity_pattern(matrices, seed):
+    for matrix, permuted in zip(matrices, shuffled(matrices, "nonzero", np.random.default_rng(seed)), strict=True):
+        assert_array_equal(permuted != 0, matrix != 0)
+
+
+@pytest.mark.parametrize("null_model", ["layer", "nonzero"])
+def test_every_place_is_as_likely_for_every_entry(null_model):
+    rng = np.random.default_rng(0)
+    matrix = np.array([[1.0, 2.0], [3.0, 0.0]])
+    n_places = 4 if null_model == "layer" else 3
+    seen = np.zeros((3, 4))
+    for _ in range(3000):
+        [permuted] = shuffled([matrix], null_model, rng)
+        for entry in (1, 2, 3):
+            seen[entry - 1, np.flatnonzero(permuted.ravel() == entry)[0]] += 1
+    for row in seen:
+        assert scipy.stats.chisquare(row[:n_places]).pvalue > 1e-4
+    assert seen[:, n_places:].sum() == 0
+
+
+def test_the_layer_null_moves_zeros_too():
+    matrix = np.diag(np.arange(1.0, 9.0))
+    [permuted] = shuffled([matrix], "layer", np.random.default_rng(0))
+    assert not np.array_equal(permuted != 0, matrix != 0)
+
+
+VALUES = arrays(float, st.integers(2, 20), elements=st.floats(0, 12))
+
+
+@given(st.floats(0, 12), VALUES)
+def test_p_counts_the_smaller_null_values(value, null):
+    p = p_value(value, null)
+    assert_allclose(p, (1 + sum(float(x) < value for x in null)) / (1 + len(null)))
+    assert 1 / (1 + len(null)) <= p <= 1
+
+
+@given(VALUES)
+def test_the_smallest_p_is_one_over_one_more_than_the_shuffles(null):
+    assert p_value(null.min(), null) == 1 / (1 + len(null))
+    assert p_value(null.max() + 1, null) == 1
+
+
+@given(st.floats(0, 12), VALUES)
+def test_z_is_the_distance_to_the_mean_in_population_deviations(value, null):
+    if np.ptp(null) > 1e-6:
+        assert_allclose(z_score(value, null), (value - np.mean(null)) / np.std(null, ddof=0))
+
+
+@given(st.floats(0.01, 12), st.integers(1, 60), st.floats(0, 12))
+def test_z_of_null_values_that_do_not_vary_is_nan(constant, n, value):
+    assert np.isnan(z_score(value, np.full(n, constant)))
+
+
+@given(networks(max_width=6), SEEDS)
+def test_labels_are_minus_one_exactly_at_isolated_neurons(matrices, seed):
+    kept, present = without_isolated(matrices)
+    n_vertices = sum(p.sum() for p in present)
+    assume(n_vertices >= 3 and all(p.any() for p in present))
+    result = measure(matrices, Measurement(2, 1, "nonzero"), seed)
+    assert result.n_vertices == n_vertices
+    for labels, connected in zip(result.labels, present, strict=True):
+        assert_array_equal(labels >= 0, connected)
+        assert_array_equal(labels == -1, ~connected)
+    left = np.concatenate(result.labels)
+    assert_allclose(result.ncut, ncut(layered_graph(kept), left[left >= 0]))
+
+
+@pytest.mark.parametrize("null_model", ["layer", "nonzero"])
+def test_the_result_does_not_depend_on_workers(null_model):
+    matrices = random_network([40, 30, 30, 10], np.random.default_rng(0), density=0.1)
+    measurement = Measurement(5, 7, null_model)
+    alone, together = (measure(matrices, measurement, 3, workers=n) for n in (1, 2))
+    assert_same(alone, together)
+
+
+def test_the_same_seed_repeats_and_another_does_not():
+    matrices = random_network([30, 20, 10], np.random.default_rng(1), density=0.5)
+    measurement = Measurement(4, 5)
+    first, again, other = (measure(matrices, measurement, seed) for seed in (0, 0, 1))
+    assert_same(first, again)
+    assert not np.array_equal(first.shuffled_ncuts, other.shuffled_ncuts)
+    assert len(np.unique(first.shuffled_ncuts)) == 5
+
+
+def test_more_shuffles_keep_the_earlier_ones():
+    matrices = random_network([30, 20, 10], np.random.default_rng(2))
+    few, many = (measure(matrices, Measurement(4, n), 0) for n in (3, 6))
+    assert few.ncut == many.ncut
+    assert_array_equal(few.shuffled_ncuts, many.shuffled_ncuts[:3])
+
+
+@pytest.mark.parametrize("factor", [4.0, 2.0**-20])
+def test_the_result_does_not_depend_on_the_scale_of_weights(factor):
+    # A power of 4 and its root are exact in binary, so not even rounding differs.
+    matrices = random_network([30, 20, 10], np.random.default_rng(3), density=0.4)
+    measurement = Measurement(4, 4)
+    assert_same(measure(matrices, measurement, 0), measure([m * factor for m in matrices], measurement, 0))
+
+
+def test_isolated_neurons_do_not_matter():
+    matrices = random_network([12, 10, 8], np.random.default_rng(4))
+    wider = [np.zeros((15, 14)), np.zeros((8, 15))]
+    wider[0][:10, 2:], wider[1][:, :10] = matrices
+    measurement = Measurement(3, 4)
+    result, expected = measure(wider, measurement, 0), measure(matrices, measurement, 0)
+    assert result.ncut == expected.ncut
+    assert_array_equal(result.shuffled_ncuts, expected.shuffled_ncuts)
+    assert_array_equal(result.labels[0], [-1, -1, *expected.labels[0]])
+    assert_array_equal(result.labels[1], [*expected.labels[1], -1, -1, -1, -1, -1])
+    assert_array_equal(result.labels[2], expected.labels[2])
+
+
+@pytest.mark.parametrize("lost", ["inputs", "outputs", "two layers in the middle"])
+def test_a_network_may_lose_whole_layers(lost):
+    rng = np.random.default_rng(5)
+    dense, zeros = [rng.normal(size=(9, 8)), rng.normal(size=(7, 9))], np.zeros
+    if lost == "inputs":
+        matrices, expected = [zeros((8, 5)), *dense], dense
+    elif lost == "outputs":
+        matrices, expected = [*dense, zeros((4, 7))], dense
+    else:
+        matrices = [*dense, zeros((3, 7)), zeros((4, 3)), zeros((6, 4)), rng.normal(size=(5, 6))]
+        expected = [*dense, zeros((6, 7)), matrices[-1]]
+    result, same = (measure(m, Measurement(3, 3), 0) for m in (matrices, expected))
+    assert result.n_vertices == same.n_vertices
+    assert_allclose(result.ncut, same.ncut)
+    assert [len(labels) for labels in result.labels] == [matrices[0].shape[1], *map(len, matrices)]
+
+
+@pytest.mark.parametrize("null_model", ["layer", "nonzero"])
+def test_a_planted_network_is_more_clusterable_than_chance(null_model):
+    matrices, _ = planted_network(24, 4, 3, np.random.default_rng(6), across=0.05)
+    result = measure(matrices, Measurement(4, 20, null_model), 0)
+    assert result.z < -3
+    assert result.p == 1 / 21
+    assert_allclose(result.z, z_score(result.ncut, result.shuffled_ncuts))
+    assert_allclose(result.in_out_ratio, (1 - result.ncut / 4) / (2 * result.ncut / 4))
+
+
+def test_p_of_networks_without_structure_is_uniform():
+    rng = np.random.default_rng(7)
+    ps = []
+    for seed in range(40):
+        matrices = [rng.uniform(-1, 1, (o, i)) for i, o in [(16, 12), (12, 12), (12, 5)]]
+        ps.append(measure(matrices, Measurement(3, 19), seed).p)
+    # p has the values 1/20, 2/20 … 1; within its step it is spread evenly.
+    spread = np.array(ps) - rng.uniform(0, 1 / 20, len(ps))
+    assert scipy.stats.kstest(spread, "uniform").pvalue > 1e-4
+    assert 0.3 < np.mean(spread) < 0.7
+
+
+def test_progress_is_told_of_every_clustering():
+    told = []
+    matrices = random_network([10, 8, 6], np.random.default_rng(8))
+    measure(matrices, Measurement(2, 5), 0, workers=2, progress=lambda: told.append(1))
+    assert len(told) == 6
+
+
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        ({"n_clusters": 1}, "1 clusters"),
+        ({"n_clusters": 0}, "0 clusters"),
+        ({"n_shuffles": 0}, "0 shuffles"),
+        ({"null_model": "weights"}, "'weights'"),
+    ],
+)
+def test_measurements_that_make_no_sense_are_refused(fields, names):
+    with pytest.raises(InputError, match=names):
+        Measurement(**fields)
+
+
+def test_more_clusters_than_connected_neurons_are_refused():
+    matrices = [np.eye(4), np.zeros((3, 4))]
+    with pytest.raises(InputError, match="9 clusters asked of a graph of 8"):
+        measure([np.eye(4)], Measurement(9, 1), 0)
+    with pytest.raises(InputError, match="12 clusters"):
+        measure(matrices, Measurement(12, 1), 0)
+
+
+def test_an_unknown_null_model_is_refused():
+    with pytest.raises(InputError, match="'rows'"):
+        shuffled([np.eye(3)], "rows", np.random.default_rng(0))
+
+
+def test_matrices_that_are_no_network_are_refused():
+    with pytest.raises(InputError, match="layer 0"):
+        measure([np.full((3, 3), np.nan)], Measurement(2, 1), 0)
+    with pytest.raises(InputError, match="zero"):
+        measure([np.zeros((3, 3))], Measurement(2, 1), 0)
