@@ -69,6 +69,7 @@ class Run:
         """Name of everything that determines the row but the data's content."""
         return results.key_of(
             {
+                "condition": self.condition,
                 "network": self.network.as_dict(),
                 "pruned": self.pruned,
                 "measurement": asdict(self.measurement),

@@ -33,6 +33,11 @@ class LayeredGraph:
 
     blocks: tuple[np.ndarray, ...]
 
+    @classmethod
+    def of(cls, matrices: Sequence[np.ndarray]) -> LayeredGraph:
+        """The graph of matrices (out, in) that are known to chain; layers may have lost all neurons."""
+        return cls(tuple(np.abs(matrix, dtype=np.float64) for matrix in matrices))
+
     @property
     def layer_sizes(self) -> tuple[int, ...]:
         return (self.blocks[0].shape[1], *(block.shape[0] for block in self.blocks))
@@ -102,7 +107,7 @@ def layered_graph(matrices: Sequence[np.ndarray]) -> LayeredGraph:
     """
     matrices = [np.asarray(matrix) for matrix in matrices]
     check_matrices(matrices)
-    return LayeredGraph(tuple(np.abs(matrix, dtype=np.float64) for matrix in matrices))
+    return LayeredGraph.of(matrices)
 
 
 def connected_vertices(matrices: Sequence[np.ndarray]) -> list[np.ndarray]:

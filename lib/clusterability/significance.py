@@ -11,9 +11,10 @@ from threadpoolctl import threadpool_limits
 
 from clusterability.clustering import check_n_clusters, in_out_ratio, spectral_clustering
 from clusterability.errors import InputError
-from clusterability.graphs import check_matrices, layered_graph, without_isolated
+from clusterability.graphs import LayeredGraph, check_matrices, without_isolated
 
 NULL_MODELS = ("layer", "nonzero")
+_ROUNDING = 1e-12  # relative size of what n-cuts of the same graph and labels differ by
 
 
 def shuffled(matrices: Sequence[np.ndarray], null_model: str, rng: np.random.Generator) -> list[np.ndarray]:
@@ -51,13 +52,14 @@ def check_null_model(null_model: str) -> None:
 
 
 def z_score(value: float, null: np.ndarray) -> float:
-    """(value − mean) / population standard deviation of the null values; NaN if they do not vary.
+    """(value − mean) / population standard deviation of the null values; NaN if they vary by no more
+    than rounding.
 
     >>> z_score(1.0, np.array([2.0, 4.0]))
     -2.0
     """
-    deviation = float(np.std(null))
-    return (value - float(np.mean(null))) / deviation if deviation > 0 else float("nan")
+    mean, deviation = float(np.mean(null)), float(np.std(null))
+    return (value - mean) / deviation if deviation > _ROUNDING * max(1, abs(mean)) else float("nan")
 
 
 def p_value(value: float, null: np.ndarray) -> float:
@@ -169,7 +171,7 @@ def measure(
             candidate, _ = without_isolated(shuffled(kept, measurement.null_model, rng))
         else:
             candidate = kept
-        graph = layered_graph(candidate)
+        graph = LayeredGraph.of(candidate)
         check_n_clusters(measurement.n_clusters, graph.n_vertices)
         result = spectral_clustering(graph, measurement.n_clusters, int(clustering_seed.generate_state(1)[0]))
         if progress is not None:

@@ -18,8 +18,9 @@ Graph = LayeredGraph | scipy.sparse.sparray | np.ndarray
 
 # Up to this many vertices a dense eigensolver beats Lanczos iterations.
 _DENSE_VERTICES = 1000
-# Singular values below this are zero but for rounding; their right vectors cannot be had by division.
-_SMALLEST_SINGULAR_VALUE = 1e-6
+# Squaring halves the digits of small singular values, and their right vectors come by division; below
+# this the vectors would be orthogonal to fewer than eight digits.
+_SMALLEST_SINGULAR_VALUE = 1e-4
 
 
 def laplacian_eigenpairs(graph: Graph, n_pairs: int) -> tuple[np.ndarray, np.ndarray]:

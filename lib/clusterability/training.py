@@ -6,6 +6,7 @@ every product, so a network's result does not depend on which others train besid
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -70,12 +71,12 @@ class Training:
             if getattr(self, name) < 1:
                 raise InputError(f"{name} {getattr(self, name)}: at least 1 is needed")
         for name in ("pruning_epochs", "l1", "l2", "first_layer_l1"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name} {getattr(self, name):g}: it cannot be negative")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"{name} {getattr(self, name):g}: it must be finite and not negative")
         if not 0 <= self.dropout < 1:
             raise InputError(f"dropout {self.dropout:g}: the rate must be at least 0 and below 1")
-        if not self.learning_rate > 0:
-            raise InputError(f"learning_rate {self.learning_rate:g}: it must be positive")
+        if not 0 < self.learning_rate < math.inf:
+            raise InputError(f"learning_rate {self.learning_rate:g}: it must be finite and positive")
         check_sparsity(self.initial_sparsity)
         check_sparsity(self.final_sparsity)
 
@@ -275,7 +276,7 @@ class _Phase:
         self.dropped = [n for n, rate in enumerate(rates.tolist()) if rate > 0]
         self.scale = (1 / (1 - rates)).to(device)
         # Units stay where a uniform 16-bit integer reaches this value.
-        self.thresholds = ((rates * 65536).round() - 32768).to(torch.int16).to(device)
+        self.thresholds = ((rates * 65536).round() - 32768).clamp(max=32767).to(torch.int16).to(device)
         n_layers = len(stack.weights)
         l1, l2 = (torch.tensor([_coefficients(s.training, n_layers)[i] for s in specs]) for i in (0, 1))
         self.l1, self.l2 = ([c[:, i, None, None].to(device) for i in range(n_layers)] for c in (l1, l2))
