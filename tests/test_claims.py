@@ -58,4 +58,4 @@ def test_claims_about_absent_conditions_are_not_evaluated(rows):
 
 def test_a_comparison_gives_means_spreads_and_numbers_of_networks(rows):
     claim = compare("", rows[rows["dataset"] == "mnist"], "ncut", "Dropout", "<", "Control")
-    assert claim.numbers == "MNIST: Dropout ncut 9.3 ± 0.42 (n = 2), Control ncut 10.1 ± 0.14 (n = 2)"
+    assert claim.numbers == "MNIST: Dropout n-cut 9.3 ± 0.42 (n = 2), Control n-cut 10.1 ± 0.14 (n = 2)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from dataclasses import dataclass
 
@@ -9,7 +10,8 @@ import pandas as pd
 
 from clusterability.datasets import TITLES
 
-_RELATIONS = {"<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge}
+_RELATIONS = {"<": operator.lt, ">": operator.gt, "≤": operator.le, "≥": operator.ge}
+_NAMES = {"ncut": "n-cut"}
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,9 @@ def every_network(
         return _not_evaluated(statement, condition)
     true = _RELATIONS[relation](chosen[column], bound)
     counts = true.groupby(chosen["dataset"], sort=False).agg(["sum", "size"])
+    test = f"{_NAMES.get(column, column)} {relation} {bound:.3g}"
     numbers = "; ".join(
-        f"{TITLES[dataset]}: {column} {relation} {bound:g} in {row['sum']} of {row['size']} networks"
-        for dataset, row in counts.iterrows()
+        f"{TITLES[dataset]}: {test} in {row['sum']} of {row['size']} networks" for dataset, row in counts.iterrows()
     )
     return Claim(statement, bool(true.all()), numbers)
 
@@ -75,9 +77,8 @@ def compare(
     second: str,
     *,
     statistic: str = "mean",
-    margin: float = 0.0,
 ) -> Claim:
-    """Claim that ``statistic`` of ``first`` + ``margin`` stands in ``relation`` to that of ``second``.
+    """Claim that ``statistic`` of ``first`` stands in ``relation`` to that of ``second``.
 
     Evaluated on every data set; holds if it holds on all.
 
@@ -94,7 +95,7 @@ def compare(
         if not {first, second} <= set(groups.index):
             continue
         a, b = groups.loc[first], groups.loc[second]
-        verdicts.append(bool(_RELATIONS[relation](a[statistic] + margin, b[statistic])))
+        verdicts.append(bool(_RELATIONS[relation](a[statistic], b[statistic])))
         numbers.append(f"{TITLES[dataset]}: {first} {_described(column, a)}, {second} {_described(column, b)}")
     if not verdicts:
         return _not_evaluated(statement, first, second)
@@ -102,7 +103,9 @@ def compare(
 
 
 def _described(column: str, group: pd.Series) -> str:
-    return f"{column} {group['mean']:.4g} ± {group['std']:.2g} (n = {group['size']:.0f})".replace("-", "−")
+    mean = f"{group['mean']:.4g}".replace("-", "−")
+    deviation = "" if math.isnan(group["std"]) else f" ± {group['std']:.2g}"
+    return f"{_NAMES.get(column, column)} {mean}{deviation} (n = {group['size']:.0f})"
 
 
 def _not_evaluated(statement: str, *conditions: str) -> Claim:

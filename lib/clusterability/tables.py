@@ -13,15 +13,17 @@ from clusterability.datasets import TITLES
 
 
 def spread(mean: float, sd: float, digits: int = 2) -> str:
-    """Mean ± standard deviation; a dash where there is no mean.
+    """Mean ± standard deviation, in one line however narrow the column; a dash where there is no mean.
 
-    >>> spread(-9.67, 1.214), spread(float("nan"), float("nan")), spread(1.0, float("nan"))
-    ('−9.67 ± 1.21', '–', '1.00')
+    >>> spread(-9.67, 1.214) == "−9.67\\N{NO-BREAK SPACE}±\\N{NO-BREAK SPACE}1.21"
+    True
+    >>> spread(float("nan"), float("nan")), spread(1.0, float("nan"))
+    ('–', '1.00')
     """
     if math.isnan(mean):
         return "–"
     text = f"{mean:.{digits}f}" if math.isnan(sd) else f"{mean:.{digits}f} ± {sd:.{digits}f}"
-    return text.replace("-", "−")
+    return text.replace("-", "−").replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def comparison(table: pd.DataFrame, columns: dict[str, str], percent: Sequence[str] = ()) -> HTML:

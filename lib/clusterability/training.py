@@ -48,9 +48,9 @@ class Training:
     mask_interval : int
         Optimizer steps between two choices of the weights that stay.
     regrowth : bool
-        Whether new masks are chosen from the weights as the optimizer left them, so that a removed
-        weight can come back if one step carries it past those that stay (as released); or from the
-        masked weights, so that what is removed stays removed.
+        Whether a removed weight can come back: new masks are then chosen from the weights as the
+        optimizer left them, so it returns if one step carries it past a weight that stays; else
+        from the masked weights, so that what is removed stays removed.
     """
 
     epochs: int = 20
@@ -64,7 +64,7 @@ class Training:
     initial_sparsity: float = 0.5
     final_sparsity: float = 0.9
     mask_interval: int = 10
-    regrowth: bool = True
+    regrowth: bool = False
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "mask_interval"):
