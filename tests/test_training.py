@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from clusterability import training
 from clusterability.errors import InputError
 from clusterability.networks import MLP, initialize
+from clusterability.pruning import magnitude_mask
 from clusterability.training import NetworkSpec, Training, train
 
 SHORT = Training(epochs=2, pruning_epochs=2)
@@ -357,3 +359,39 @@ def test_networks_that_do_not_fit_the_data_are_refused(digits, sizes):
 def test_more_outputs_than_classes_are_allowed(digits):
     states = trained([spec(0, MLP((64, 8, 12)), pruning_epochs=0)], digits)[0]
     assert states[False].weights[-1].shape == (12, 8)
+
+
+@pytest.fixture
+def masks(monkeypatch):
+    """All masks that training chooses for the first layer, in order."""
+    chosen = []
+
+    def recorded(weights, sparsity):
+        mask = magnitude_mask(weights, sparsity)
+        if weights.shape[2] == 64:  # the inputs
+            chosen.append(mask[0].bool())
+        return mask
+
+    monkeypatch.setattr(training, "magnitude_mask", recorded)
+    return chosen
+
+
+@pytest.mark.parametrize("l1", [0.0, 1e-2])
+def test_without_regrowth_what_is_pruned_stays_pruned(digits, masks, l1):
+    trained([spec(l1=l1, mask_interval=2)], digits)
+    assert len(masks) > 5
+    assert all(not (later & ~earlier).any() for earlier, later in pairwise(masks))
+
+
+def test_with_regrowth_small_weights_come_and_go(digits, masks):
+    # Long enough that an L1 penalty makes most weights smaller than one step of Adam.
+    hovering = replace(SHORT, epochs=100, pruning_epochs=20, l1=1e-3, mask_interval=2, regrowth=True)
+    trained([spec(architecture=MLP((64, 48, 32, 10)), base=hovering)], digits)
+    assert any((later & ~earlier).any() for earlier, later in pairwise(masks))
+
+
+def test_denormal_numbers_are_zero_while_training_and_only_then():
+    tiny = torch.tensor([1e-30])
+    with training.one_thread():
+        assert (tiny * 1e-10).item() == 0
+    assert (tiny * 1e-10).item() > 0
