@@ -307,6 +307,7 @@ def _row(run: Run, states: States, training_seconds: float, dataset: Dataset, de
     measured = measure(network.weights, run.measurement, run.network.seed, workers=available_cores())
     training = run.network.training
     share = training.epochs / (training.epochs + training.pruning_epochs)
+    magnitudes = np.concatenate([np.abs(weight[weight != 0]) for weight in network.weights])
     return {
         "dataset": run.network.dataset,
         "condition": run.condition,
@@ -321,6 +322,7 @@ def _row(run: Run, states: States, training_seconds: float, dataset: Dataset, de
         **network.scores,
         "in_out_ratio": measured.in_out_ratio,
         "vertices": measured.n_vertices,
+        "small_weights": float(np.mean(magnitudes < training.learning_rate)),
         "architecture": run.network.architecture.name,
         "epochs": training.epochs,
         "pruning_epochs": training.pruning_epochs,

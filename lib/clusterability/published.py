@@ -49,7 +49,8 @@ def beside(rows: pd.DataFrame, published: pd.DataFrame, columns: dict[str, str])
     published : DataFrame
         As :func:`load` gives it.
     columns : dict
-        For each of our columns, the stem of the published one ("ncut" for ncut_mean and ncut_sd).
+        For each of our columns, the stem of the published one ("ncut" for ncut_mean and ncut_sd); ""
+        for what nobody published.
 
     Returns
     -------
@@ -60,6 +61,8 @@ def beside(rows: pd.DataFrame, published: pd.DataFrame, columns: dict[str, str])
     ours = summarize(rows, list(columns))
     theirs = published.set_index(PLACE)
     for column, stem in columns.items():
+        if not stem:
+            continue
         for part in ("mean", "sd"):
             values = theirs.get(f"{stem}_{part}", pd.Series(dtype=float))
             ours[f"published_{column}_{part}"] = values.reindex(ours.index)

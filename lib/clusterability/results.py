@@ -15,12 +15,13 @@ from clusterability.paths import written_whole
 COLUMNS = [
     "dataset", "condition", "pruned", "seed", "n_clusters", "ncut", "shuffled_mean", "shuffled_sd", "z", "p",
     "train_accuracy", "test_accuracy", "train_loss", "test_loss", "running_train_accuracy", "penalty",
-    "in_out_ratio", "vertices", "architecture", "epochs", "pruning_epochs", "null_model", "n_shuffles",
-    "device", "seconds", "date", "version", "software", "data", "key",
+    "in_out_ratio", "vertices", "small_weights", "architecture", "epochs", "pruning_epochs", "null_model",
+    "n_shuffles", "device", "seconds", "date", "version", "software", "data", "key",
 ]  # fmt: skip
 """Columns of every table. ``seconds`` is the time this row's training and measuring took while other
 networks shared the machine; ``data`` is the fingerprint of the data set; ``key`` names everything that
-determines the row."""
+determines the row; ``small_weights`` is the share of the nonzero weights that are smaller than one full
+step of the optimizer."""
 
 _TEXTS = [
     "dataset", "condition", "architecture", "null_model", "device", "date", "version", "software", "data", "key",

@@ -43,9 +43,12 @@ def comparison(table: pd.DataFrame, columns: dict[str, str], percent: Sequence[s
         cells = {"Data set": TITLES[dataset], "Condition": condition, "n": f"{row['n']:.0f}"}
         for column, heading in columns.items():
             factor = 100 if column in percent else 1
-            for source, stem in (("ours", column), ("published", f"published_{column}")):
+            sources = {f"{heading}, ours": column, f"{heading}, published": f"published_{column}"}
+            if f"published_{column}_mean" not in row:
+                sources = {heading: column}
+            for title, stem in sources.items():
                 mean, sd = row[f"{stem}_mean"] * factor, row[f"{stem}_sd"] * factor
-                cells[f"{heading}, {source}"] = spread(mean, sd)
+                cells[title] = spread(mean, sd, 0 if mean > 200 else 2)
         rows.append(cells)
     return html(pd.DataFrame(rows))
 
