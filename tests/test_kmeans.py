@@ -137,3 +137,11 @@ def test_well_separated_groups_are_found():
 def test_numbers_that_make_no_sense_are_refused(k, n_init, names):
     with pytest.raises(InputError, match=names):
         kmeans(np.ones((4, 2)), k, n_init, seed=0)
+
+
+def test_clusters_are_numbered_in_the_order_in_which_they_appear():
+    points = np.random.default_rng(0).normal(size=(60, 3))
+    for seed in range(10):
+        labels, _ = kmeans(points, 7, n_init=2, seed=seed)
+        _, first = np.unique(labels, return_index=True)
+        assert_array_equal(first, np.sort(first))

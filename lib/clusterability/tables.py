@@ -11,6 +11,14 @@ from IPython.display import HTML
 from clusterability.claims import Claim
 from clusterability.datasets import TITLES
 
+_NETWORK_COLUMNS = {
+    "ncut": "n-cut",
+    "shuffled_mean": "shuffled n-cut, mean",
+    "shuffled_sd": "shuffled n-cut, sd",
+    "z": "z",
+    "p": "p",
+}
+
 
 def spread(mean: float, sd: float, digits: int = 2) -> str:
     """Mean ± standard deviation, in one line however narrow the column; a dash where there is no mean.
@@ -53,6 +61,16 @@ def comparison(table: pd.DataFrame, columns: dict[str, str], percent: Sequence[s
     return html(pd.DataFrame(rows))
 
 
+def networks(rows: pd.DataFrame) -> HTML:
+    """n-cut, shuffled n-cuts, z and p of single networks, a row each."""
+    cells = pd.DataFrame(
+        {"Data set": rows["dataset"].map(TITLES), "Condition": rows["condition"], "Seed": rows["seed"]}
+    )
+    for column, heading in _NETWORK_COLUMNS.items():
+        cells[heading] = [spread(value, math.nan, 3) for value in rows[column]]
+    return html(cells)
+
+
 def claims(evaluated: Sequence[Claim]) -> HTML:
     """Claims, whether each holds, and the numbers that say so."""
     rows = [{"Claim": c.statement, "Verdict": c.verdict, "Numbers": c.numbers} for c in evaluated]
@@ -68,7 +86,7 @@ def provenance(rows: pd.DataFrame) -> HTML:
             {
                 "Data set": TITLES[dataset],
                 "Fingerprint": _listed(part["data"]),
-                "Networks": str(len(part)),
+                "Rows": str(len(part)),
                 "Architecture": _listed(part["architecture"]),
                 "Seeds": f"{part['seed'].min()} to {part['seed'].max()}",
                 "Shuffles": _listed(part["n_shuffles"]),
