@@ -68,7 +68,7 @@ def check_n_clusters(n_clusters: int, n_vertices: int | None = None) -> None:
     if n_clusters < 2:
         raise InputError(f"{n_clusters} clusters asked for: at least 2 are needed")
     if n_vertices is not None and n_clusters > n_vertices:
-        raise InputError(f"{n_clusters} clusters asked of a graph of {n_vertices} connected vertices")
+        raise InputError(f"{n_clusters} clusters asked of a graph of {n_vertices} vertices")
 
 
 def ncut(graph: Graph, labels: np.ndarray) -> float:

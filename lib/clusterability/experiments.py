@@ -21,6 +21,7 @@ import pandas as pd
 import torch
 
 from clusterability import __version__, datasets, paths, results
+from clusterability.clustering import check_n_clusters
 from clusterability.datasets import Dataset
 from clusterability.errors import InputError
 from clusterability.networks import MLP
@@ -121,11 +122,18 @@ def grid(
         if unknown:
             raise InputError(f"condition {condition!r} changes {unknown[0]!r}, which is no field of Training")
         trainings[condition] = Training(**{**asdict(training), **changes})
+    architectures = {name: architecture(name, hidden) for name in datasets}
+    for mlp in architectures.values():
+        check_n_clusters(measurement.n_clusters, sum(mlp.sizes))
     return [
-        Run(condition, NetworkSpec(name, architecture(name, hidden), trainings[condition], seed + replicate),
-            pruned, measurement)
+        Run(
+            condition,
+            NetworkSpec(name, architectures[name], trainings[condition], seed + replicate),
+            pruned,
+            measurement,
+        )
         for name, condition, replicate in product(datasets, trainings, range(n_replicates))
-    ]  # fmt: skip
+    ]
 
 
 def architecture(dataset: str, hidden: Sequence[int]) -> MLP:
