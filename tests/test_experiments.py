@@ -384,3 +384,14 @@ def test_devices_that_are_not_there_are_refused(project, device):
 
 def test_the_architecture_of_digits_is_that_of_its_data(digits):
     assert architecture("digits", [7]).sizes == (digits.n_features, 7, digits.n_classes)
+
+
+def test_trimmed_networks_are_rows_of_their_own_with_scores_of_their_own(project):
+    [whole] = small_grid(n_replicates=1, conditions={"L1": {"l1": 1e-2}}, training=replace(TRAINING, epochs=20))
+    gone = replace(whole, trimmed=1.0, condition="L1, trimmed")
+    rows = run([whole, gone])
+    assert rows["condition"].tolist() == ["L1", "L1, trimmed"]
+    assert rows["small_weights"].iloc[0] > rows["small_weights"].iloc[1]
+    assert rows["vertices"].iloc[0] >= rows["vertices"].iloc[1]
+    assert rows["train_loss"].nunique() == 2
+    assert len(trained_files()) == 1

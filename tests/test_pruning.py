@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from clusterability.errors import InputError
-from clusterability.pruning import check_sparsity, magnitude_mask, sparsity_at
+from clusterability.pruning import check_sparsity, magnitude_mask, sparsity_at, trimmed
 
 SHARES = st.floats(0, 0.999)
 
@@ -87,3 +87,23 @@ def test_sparsities_outside_0_to_1_are_refused(sparsity):
         check_sparsity(sparsity)
     with pytest.raises(InputError, match="sparsity"):
         magnitude_mask(torch.ones(1, 2, 2), sparsity)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 1.0])
+def test_trimming_removes_the_smallest_of_the_small_weights_only(share):
+    rng = np.random.default_rng(0)
+    weights = rng.normal(size=(40, 30)) * (rng.random((40, 30)) < 0.5)
+    small = (weights != 0) & (np.abs(weights) < 0.2)
+    result = trimmed(weights, below=0.2, share=share)
+    removed = (weights != 0) & (result == 0)
+    assert removed.sum() == round(share * small.sum())
+    assert not (removed & ~small).any()
+    assert (result[~removed] == weights[~removed]).all()
+    if 0 < share < 1:
+        assert np.abs(weights[removed]).max() <= np.abs(weights[small & ~removed]).min()
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+def test_shares_outside_the_unit_interval_are_refused(share):
+    with pytest.raises(InputError, match="share"):
+        trimmed(np.ones((2, 2)), below=2, share=share)

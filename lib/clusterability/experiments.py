@@ -24,8 +24,9 @@ from clusterability import __version__, datasets, paths, results
 from clusterability.clustering import check_n_clusters
 from clusterability.datasets import Dataset
 from clusterability.errors import InputError
-from clusterability.networks import MLP
+from clusterability.networks import MLP, Stack
 from clusterability.progress import Bar, say
+from clusterability.pruning import trimmed
 from clusterability.significance import Measurement, measure
 from clusterability.training import (
     SHARED_IN_STACK,
@@ -34,6 +35,7 @@ from clusterability.training import (
     TrainedNetwork,
     Training,
     available_cores,
+    evaluate,
     train,
 )
 
@@ -54,12 +56,16 @@ class Run:
     network : NetworkSpec
     pruned : bool
     measurement : Measurement
+    trimmed : float
+        Share of the first layer's weights smaller than one optimizer step that are set to zero before
+        the network is scored and measured, the smallest first.
     """
 
     condition: str
     network: NetworkSpec
     pruned: bool
     measurement: Measurement
+    trimmed: float = 0.0
 
     def __post_init__(self) -> None:
         if self.pruned and not self.network.training.pruning_epochs:
@@ -75,6 +81,7 @@ class Run:
                 "pruned": self.pruned,
                 "measurement": asdict(self.measurement),
                 "version": _KEY_VERSION,
+                **({"trimmed": self.trimmed} if self.trimmed else {}),
             }
         )
 
@@ -310,7 +317,7 @@ def _networks(specs: Sequence[NetworkSpec], dataset: Dataset, device: str, recom
 
 
 def _row(run: Run, states: States, training_seconds: float, dataset: Dataset, device: str) -> dict:
-    network = states[run.pruned]
+    network = _trimmed(states[run.pruned], run, dataset) if run.trimmed else states[run.pruned]
     started = time.perf_counter()
     measured = measure(network.weights, run.measurement, run.network.seed, workers=available_cores())
     training = run.network.training
@@ -342,6 +349,20 @@ def _row(run: Run, states: States, training_seconds: float, dataset: Dataset, de
         "data": dataset.fingerprint,
         "key": run.key,
     }
+
+
+def _trimmed(network: TrainedNetwork, run: Run, dataset: Dataset) -> TrainedNetwork:
+    """The network without its smallest first-layer weights, scored anew."""
+    first = trimmed(network.weights[0], run.network.training.learning_rate, run.trimmed)
+    weights = [first, *network.weights[1:]]
+    stack = Stack(*([torch.from_numpy(array)[None] for array in arrays] for arrays in (weights, network.biases)))
+    scores = dict(network.scores)
+    with torch.no_grad():
+        for split in ("train", "test"):
+            [scores[f"{split}_accuracy"]], [scores[f"{split}_loss"]] = evaluate(
+                stack, *map(torch.from_numpy, dataset.flat(split))
+            )
+    return TrainedNetwork(weights, network.biases, scores)
 
 
 def _cache_file(spec: NetworkSpec, dataset: Dataset, device: str) -> Path:

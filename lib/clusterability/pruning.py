@@ -54,3 +54,26 @@ def magnitude_mask(weights: Tensor, sparsity: float) -> Tensor:
     else:
         thresholds = magnitudes.kthvalue(n_removed, dim=1).values
     return (weights.abs() > thresholds[:, None, None]).to(weights.dtype)
+
+
+def trimmed(weights: np.ndarray, below: float, share: float) -> np.ndarray:
+    """A copy of ``weights`` without a share of its small entries, the smallest ones.
+
+    Parameters
+    ----------
+    weights : ndarray
+    below : float
+        Nonzero entries of less magnitude are small.
+    share : float in [0, 1]
+        Share of the small entries that become zero, rounded to whole entries.
+
+    >>> trimmed(np.array([0.5, -0.01, 0.02, 0.0, 0.03]), below=0.1, share=2 / 3).tolist()
+    [0.5, 0.0, 0.0, 0.0, 0.03]
+    """
+    if not 0 <= share <= 1:
+        raise InputError(f"share {share:g} of the small weights: it must lie between 0 and 1")
+    result = weights.copy()
+    flat = result.reshape(-1)
+    small = np.flatnonzero((flat != 0) & (np.abs(flat) < below))
+    flat[small[np.argsort(np.abs(flat[small]), kind="stable")][: round(share * len(small))]] = 0
+    return result
