@@ -387,7 +387,9 @@ def test_the_architecture_of_digits_is_that_of_its_data(digits):
 
 
 def test_trimmed_networks_are_rows_of_their_own_with_scores_of_their_own(project):
-    [whole] = small_grid(n_replicates=1, conditions={"L1": {"l1": 1e-2}}, training=replace(TRAINING, epochs=20))
+    [whole] = small_grid(
+        n_replicates=1, conditions={"L1": {"l1": 1e-2}}, training=replace(TRAINING, epochs=20), pruned=False
+    )
     gone = replace(whole, trimmed=1.0, condition="L1, trimmed")
     rows = run([whole, gone])
     assert rows["condition"].tolist() == ["L1", "L1, trimmed"]
