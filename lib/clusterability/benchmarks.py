@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import click
 import joblib
@@ -62,7 +63,7 @@ def plain_training(dataset: Dataset, n_networks: int, epochs: int) -> None:
     for seed in range(n_networks):
         torch.manual_seed(seed)
         layers = []
-        for fan_in, fan_out in zip(ARCHITECTURE.sizes[:-1], ARCHITECTURE.sizes[1:], strict=True):
+        for fan_in, fan_out in pairwise(ARCHITECTURE.sizes):
             layers += [torch.nn.Linear(fan_in, fan_out), torch.nn.ReLU()]
         model = torch.nn.Sequential(*layers[:-1])
         optimizer = torch.optim.Adam(model.parameters(), fused=True)

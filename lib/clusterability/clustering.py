@@ -10,7 +10,7 @@ import scipy.sparse
 from clusterability.errors import InputError
 from clusterability.graphs import LayeredGraph
 from clusterability.kmeans import kmeans
-from clusterability.spectral import Graph, embedding
+from clusterability.spectral import Graph, count_vertices, embedding
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ def spectral_clustering(graph: Graph, n_clusters: int, seed: int, n_init: int | 
     >>> spectral_clustering(two_parts, 2, seed=0).ncut
     0.0
     """
-    n = graph.n_vertices if isinstance(graph, LayeredGraph) else graph.shape[0]
+    n = count_vertices(graph)
     check_n_clusters(n_clusters, n)
     coordinates = embedding(graph, n_clusters)
     labels, _ = kmeans(coordinates, n_clusters, n_init or n_starts(n), seed)

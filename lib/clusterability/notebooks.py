@@ -100,7 +100,7 @@ class Notebook:
 
 
 def figures() -> dict[str, Notebook]:
-    """The figure notebooks of the book by name, in the table of contents' order where listed."""
+    """The figure notebooks of the book by name, in alphabetical order."""
     return {notebook.name: notebook for notebook in pages() if notebook.paper}
 
 

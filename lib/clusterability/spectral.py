@@ -23,6 +23,11 @@ _DENSE_VERTICES = 1000
 _SMALLEST_SINGULAR_VALUE = 1e-4
 
 
+def count_vertices(graph: Graph) -> int:
+    """Number of vertices of a graph in any of its forms."""
+    return graph.n_vertices if isinstance(graph, LayeredGraph) else graph.shape[0]
+
+
 def laplacian_eigenpairs(graph: Graph, n_pairs: int) -> tuple[np.ndarray, np.ndarray]:
     """Smallest eigenvalues of the symmetric normalized Laplacian, and their eigenvectors.
 
@@ -43,7 +48,7 @@ def laplacian_eigenpairs(graph: Graph, n_pairs: int) -> tuple[np.ndarray, np.nda
     InputError
         More pairs than vertices, or fewer than one.
     """
-    n = graph.n_vertices if isinstance(graph, LayeredGraph) else graph.shape[0]
+    n = count_vertices(graph)
     if not 1 <= n_pairs <= n:
         raise InputError(f"{n_pairs} eigenvectors asked of a graph of {n} vertices")
     if isinstance(graph, LayeredGraph):
@@ -92,12 +97,12 @@ def _bipartite_eigenpairs(graph: LayeredGraph, n_pairs: int) -> tuple[np.ndarray
     n_inner = sum(sizes[i] for i in inner)
     if n_pairs > n_inner:
         return None
+    neighbours = {middle: [n for n in (middle - 1, middle + 1) if 0 <= n < len(sizes)] for middle in outer}
     # B Bᵀ couples two inner layers only through the outer layer between them.
     gram = np.zeros((n_inner, n_inner))
     for middle in outer:
-        neighbours = [layer for layer in (middle - 1, middle + 1) if 0 <= layer < len(sizes)]
-        for a in neighbours:
-            for b in neighbours:
+        for a in neighbours[middle]:
+            for b in neighbours[middle]:
                 rows = slice(offsets[a], offsets[a] + sizes[a])
                 columns = slice(offsets[b], offsets[b] + sizes[b])
                 if a >= b:  # the eigensolver reads the lower triangle
@@ -113,8 +118,7 @@ def _bipartite_eigenpairs(graph: LayeredGraph, n_pairs: int) -> tuple[np.ndarray
     for layer in inner:
         parts[layer] = left[offsets[layer] : offsets[layer] + sizes[layer]]
     for middle in outer:
-        neighbours = [layer for layer in (middle - 1, middle + 1) if 0 <= layer < len(sizes)]
-        parts[middle] = sum(coupling(a, middle).T @ parts[a] for a in neighbours) / singular
+        parts[middle] = sum(coupling(a, middle).T @ parts[a] for a in neighbours[middle]) / singular
     return np.maximum(1 - singular, 0), np.concatenate(parts) / np.sqrt(2)
 
 

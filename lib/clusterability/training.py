@@ -298,10 +298,8 @@ class _Phase:
             correct = torch.zeros(n_networks, device=self.device)
             for batch in order.split(training.batch_size, dim=1):
                 if pruning:
-                    if not training.regrowth:
-                        self._apply(masks)
                     if step % training.mask_interval == 0:
-                        masks = self._masks(step, last_step)
+                        masks = self._new_masks(masks, step, last_step)
                     self._apply(masks)
                 # Networks of a stack see different examples; gathering flat is one copy for all.
                 inputs = x.index_select(0, batch.reshape(-1)).view(n_networks, batch.shape[1], -1)
@@ -315,13 +313,13 @@ class _Phase:
                 step += 1
             self.tell(share)
         if pruning:
-            if not training.regrowth:
-                self._apply(masks)
-            self._apply(self._masks(last_step, last_step))
+            self._apply(self._new_masks(masks, last_step, last_step))
         return self._snapshot((correct / n_examples).tolist())
 
-    def _masks(self, step: int, last_step: int) -> list[Tensor]:
+    def _new_masks(self, masks: list[Tensor], step: int, last_step: int) -> list[Tensor]:
         training = self.training
+        if not training.regrowth:
+            self._apply(masks)
         sparsity = sparsity_at(step, last_step, training.initial_sparsity, training.final_sparsity)
         return [magnitude_mask(weight, sparsity) for weight in self.stack.weights]
 
