@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from clusterability import claims
 from clusterability.claims import compare, every_network, mean_against_bound
 
 
@@ -59,3 +60,28 @@ def test_claims_about_absent_conditions_are_not_evaluated(rows):
 def test_a_comparison_gives_means_spreads_and_numbers_of_networks(rows):
     claim = compare("", rows[rows["dataset"] == "mnist"], "ncut", "Dropout", "<", "Control")
     assert claim.numbers == "MNIST: Dropout n-cut 9.3 ± 0.42 (n = 2), Control n-cut 10.1 ± 0.14 (n = 2)"
+
+
+def test_a_margin_is_added_before_two_conditions_are_compared():
+    rows = pd.DataFrame({"dataset": "mnist", "condition": ["Control", "Dropout"], "test_accuracy": [0.98, 0.977]})
+    for margin, holds in ((0.0, False), (-0.005, True)):
+        claim = claims.compare("As good.", rows, "test_accuracy", "Dropout", ">", "Control", margin=margin)
+        assert claim.holds is holds
+
+
+def test_a_claim_for_every_value_needs_them_all():
+    rows = pd.DataFrame(
+        {"dataset": "mnist", "condition": "Control", "n_clusters": [2, 4, 4], "z": [-3.0, -1.0, -2.0]}
+    )
+
+    def evaluate(part):
+        return claims.every_network("Clusterable.", part, "Control", "z", "<", 0)
+
+    claim = claims.for_every("n_clusters", rows, evaluate)
+    assert claim.holds
+    assert claim.numbers == "holds for 2, 4"
+    worse = claims.for_every("n_clusters", rows.assign(z=[3.0, -1.0, -2.0]), evaluate)
+    assert worse.holds is False
+    assert worse.numbers.startswith("holds for 4; not for 2 (MNIST")
+    absent = claims.for_every("n_clusters", rows.assign(condition="Other"), evaluate)
+    assert absent.holds is None

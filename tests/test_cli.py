@@ -14,7 +14,7 @@ from clusterability.notebooks import figures
 from clusterability.pruning import magnitude_mask
 from clusterability.significance import Measurement, measure
 
-KEYS = ["ncut", "shuffled_mean", "shuffled_sd", "z", "p", "in_out_ratio", "vertices", "labels"]
+KEYS = ["ncut", "shuffled_mean", "shuffled_sd", "z", "p", "effective_clusters", "in_out_ratio", "vertices", "labels"]
 
 
 @pytest.fixture
@@ -216,7 +216,7 @@ def test_run_refuses_names_and_types_before_anything_runs(tmp_path, arguments, w
         ("conditions", "L3", ["'L3'", "Control"]),
         ("n_clusters", "1", ["1 cluster", "at least 2"]),
         ("n_clusters", "1819", ["1819 clusters", "1818 vertices"]),
-        ("n_shuffles", "0", ["0 shuffles"]),
+        ("n_shuffles", "0", ["n_shuffles 0"]),
         ("null_model", "edges", ["'edges'", "nonzero"]),
         ("hidden", "[0]", ["[784, 0, 10]"]),
         ("epochs", "0", ["epochs 0"]),

@@ -35,7 +35,7 @@ def no_download(name, folder):
 
 def test_digits_have_their_shapes_and_scale(digits):
     assert digits.x_train.shape[1:] == digits.x_test.shape[1:] == (8, 8)
-    assert (digits.n_features, digits.n_classes) == (64, 10)
+    assert (digits.n_features, digits.n_outputs) == (64, 10)
     n_test = 360  # a fifth of 1797, rounded up
     for split, n in (("train", 1797 - n_test), ("test", n_test)):
         x, y = digits.flat(split)
@@ -85,7 +85,7 @@ def test_a_data_set_of_one_s_own_is_read_back(folder):
     for key in datasets.KEYS:
         assert_array_equal(getattr(loaded, key), arrays[key])
     assert loaded.name == "mnist"
-    assert (loaded.n_features, loaded.n_classes) == (784, 10)
+    assert (loaded.n_features, loaded.n_outputs) == (784, 10)
     x, _ = loaded.flat("train")
     np.testing.assert_allclose(x, arrays["x_train"].reshape(12, 784) / 255, rtol=1e-6)
     assert loaded.fingerprint == datasets.available("mnist").fingerprint

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clusterability import datasets, experiments, paths, results
+from clusterability import computing, datasets, experiments, paths, results
 from clusterability.errors import InputError
 from clusterability.experiments import architecture, check_device, grid, select
+from clusterability.runs import Run
 from clusterability.significance import Measurement, measure
 from clusterability.training import Training, train
 
@@ -60,8 +61,8 @@ def computed(monkeypatch):
         counts["measured"] += 1
         return measure(*arguments, **options)
 
-    monkeypatch.setattr(experiments, "train", counting_train)
-    monkeypatch.setattr(experiments, "measure", counting_measure)
+    monkeypatch.setattr(computing, "train", counting_train)
+    monkeypatch.setattr(computing, "measure", counting_measure)
     return counts
 
 
@@ -70,7 +71,7 @@ def nothing_may_be_computed(monkeypatch):
         raise AssertionError("computed again")
 
     for name in ("train", "measure"):
-        monkeypatch.setattr(experiments, name, forbidden)
+        monkeypatch.setattr(computing, name, forbidden)
 
 
 def test_rows_come_in_the_order_of_the_runs_with_all_columns(project):
@@ -95,9 +96,10 @@ def test_a_row_holds_what_training_and_measuring_give(project, digits, pruned):
     [one] = small_grid(conditions={"L1": {"l1": 1e-4}}, n_replicates=1, pruned=pruned, seed=7)
     row = run([one]).iloc[0]
     [(_, states)] = train([one.network], digits)
-    measured = measure(states[pruned].weights, Measurement(3, 3), 7)
+    network = states[2 if pruned else 1]
+    measured = measure(network.weights, Measurement(3, 3), 7)
     expected = {
-        **states[pruned].scores, "ncut": measured.ncut, "z": measured.z, "p": measured.p,
+        **network.scores, "ncut": measured.ncut, "z": measured.z, "p": measured.p,
         "shuffled_mean": measured.shuffled_ncuts.mean(), "shuffled_sd": measured.shuffled_ncuts.std(),
         "in_out_ratio": measured.in_out_ratio, "vertices": measured.n_vertices, "seed": 7, "n_clusters": 3,
         "n_shuffles": 3, "epochs": 1, "pruning_epochs": 1,
@@ -229,7 +231,7 @@ def test_a_run_that_is_killed_goes_on_where_it_stopped(project, monkeypatch, n_f
         return measure(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(experiments, "measure", interrupted)
+        patch.setattr(computing, "measure", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run(runs)
     assert len(stored()) == n_finished
@@ -243,7 +245,7 @@ def test_a_run_that_is_killed_goes_on_where_it_stopped(project, monkeypatch, n_f
         trained.extend(specs)
         return train(specs, *arguments, **options)
 
-    monkeypatch.setattr(experiments, "train", counting_train)
+    monkeypatch.setattr(computing, "train", counting_train)
     rows = run(runs)
     assert len(trained) == 4 - n_kept
     assert_same_numbers(rows, run(runs, store="uninterrupted", recompute=True))
@@ -251,7 +253,7 @@ def test_a_run_that_is_killed_goes_on_where_it_stopped(project, monkeypatch, n_f
 
 def test_an_interrupted_run_stops_training(project, monkeypatch):
     long = replace(TRAINING, epochs=200)
-    monkeypatch.setattr(experiments, "measure", interrupt)
+    monkeypatch.setattr(computing, "measure", interrupt)
     before = set(threading.enumerate())
     with pytest.raises(KeyboardInterrupt) as interruption:
         run(small_grid(n_replicates=10, training=long))
@@ -299,7 +301,7 @@ def test_stored_rows_serve_where_the_data_are_not_at_hand(project, monkeypatch):
         for i, r in enumerate(runs)
     ]  # fmt: skip
     results.merge(table_file(), rows)
-    monkeypatch.setattr(datasets, "available", lambda name: None)
+    monkeypatch.setattr(datasets, "fingerprint", lambda name: None)
     monkeypatch.setattr(datasets, "load", lambda name: pytest.fail("the data set is asked for"))
     nothing_may_be_computed(monkeypatch)
     table = run(runs)
@@ -383,7 +385,7 @@ def test_devices_that_are_not_there_are_refused(project, device):
 
 
 def test_the_architecture_of_digits_is_that_of_its_data(digits):
-    assert architecture("digits", [7]).sizes == (digits.n_features, 7, digits.n_classes)
+    assert architecture("digits", [7]).sizes == (digits.n_features, 7, digits.n_outputs)
 
 
 def test_trimmed_networks_are_rows_of_their_own_with_scores_of_their_own(project):
@@ -397,3 +399,62 @@ def test_trimmed_networks_are_rows_of_their_own_with_scores_of_their_own(project
     assert rows["vertices"].iloc[0] >= rows["vertices"].iloc[1]
     assert rows["train_loss"].nunique() == 2
     assert len(trained_files()) == 1
+
+
+def test_networks_along_training_are_measured_after_their_epochs(project, computed, digits):
+    [one] = small_grid(conditions={"Control": {}}, n_replicates=1, training=replace(TRAINING, epochs=2))
+    moments = [Run("Control", one.network, epoch > 2, Measurement(3, 2), after_epoch=epoch) for epoch in (0, 1, 2, 3)]
+    rows = run(moments)
+    assert rows["epoch"].tolist() == [0, 1, 2, 3]
+    assert rows["pruned"].tolist() == [False, False, False, True]
+    assert computed == {"trained": 1, "measured": 4}
+    [(_, states)] = train([one.network], digits, keep_epochs=[0, 1])
+    for epoch, row in zip(range(4), rows.itertuples(), strict=True):
+        assert row.test_accuracy == pytest.approx(states[epoch].scores["test_accuracy"])
+        assert row.ncut == pytest.approx(measure(states[epoch].weights, Measurement(3, 2), 0).ncut)
+    run([one])  # the end of training is among them: nothing is trained again
+    assert computed == {"trained": 1, "measured": 5}
+    run([replace(moments[1], after_epoch=1, measurement=Measurement(4, 2))])
+    assert computed["trained"] == 1
+
+
+@pytest.mark.parametrize(("pruned", "epoch"), [(False, 2), (True, 1), (True, 3), (False, -1)])
+def test_epochs_of_another_pruning_state_are_refused(pruned, epoch):
+    [one] = small_grid(conditions={"Control": {}}, n_replicates=1)
+    with pytest.raises(InputError, match=f"epoch {epoch}"):
+        replace(one, pruned=pruned, after_epoch=epoch)
+
+
+def test_untrained_networks_need_no_data(project, monkeypatch):
+    monkeypatch.setattr(datasets, "load", lambda name: pytest.fail("data are asked for"))
+    runs = experiments.untrained_grid(
+        conditions={"Control": {}, "Clusterable Init": {"initial_groups": 10, "initial_first_layer": True}},
+        n_replicates=2, sizes=[20, 60, 60, 10], measurement=Measurement(10, 0), seed=3,
+    )  # fmt: skip
+    rows = run(runs)
+    assert set(rows["dataset"]) == {"none"}
+    assert rows["test_accuracy"].isna().all()
+    assert rows["z"].isna().all()
+    by_condition = rows.groupby("condition")["ncut"]
+    assert by_condition.get_group("Clusterable Init").max() < by_condition.get_group("Control").min()
+    nothing_may_be_computed(monkeypatch)
+    pd.testing.assert_frame_equal(run(runs), rows)
+
+
+def test_networks_that_learn_nothing_are_refused_where_there_are_data():
+    with pytest.raises(InputError, match="epochs 0"):
+        small_grid(training=Training(epochs=0, pruning_epochs=0), pruned=False)
+
+
+def test_rows_keep_every_shuffle_and_the_spectrum(project):
+    row = run(small_grid(n_replicates=1)).iloc[0]
+    shuffled = results.numbers(row["shuffled_ncuts"])
+    assert len(shuffled) == 3
+    assert shuffled.mean() == pytest.approx(row["shuffled_mean"], rel=1e-5)
+    assert len(results.numbers(row["eigenvalues"])) == 7
+    assert results.numbers(row["volume_shares"]).sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_settings_without_shuffles_are_refused():
+    with pytest.raises(InputError, match="n_shuffles 0"):
+        experiments.settings({"paper": {"n_shuffles": 50}}, "paper", n_shuffles=0)

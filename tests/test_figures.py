@@ -8,7 +8,7 @@ import pytest
 from matplotlib.collections import PathCollection
 from matplotlib.container import ErrorbarContainer
 
-from clusterability import figures, published, summary, tables
+from clusterability import agreement, constructed, figures, published, results, summary, tables
 
 
 @pytest.fixture
@@ -99,3 +99,114 @@ def test_the_overview_counts_networks_beyond_all_their_shuffles(rows):
     overview = summary.overview(rows, rows)
     assert list(overview["beyond all shuffles, pruned"]) == ["4 of 5"] * 4
     assert summary.headline(rows, rows)["control_before"] == "8 of 10"
+
+
+@pytest.fixture
+def measured(rows):
+    """Rows of both pruning states and null models, along training, with all that figures draw."""
+    rng = np.random.default_rng(1)
+    seeded = rows.assign(seed=list(range(5)) * 4, epochs=2, n_eigenvectors=4)
+    parts = [
+        seeded.assign(
+            pruned=epoch > 2, epoch=epoch, n_clusters=k, null_model=null, ncut=rng.uniform(8, 10, len(seeded)),
+            z=rng.uniform(-9, 3, len(seeded)), test_accuracy=rng.uniform(0.8, 1, len(seeded)), in_out_ratio=0.1,
+            train_loss=0.1, test_loss=0.2, shuffled_mean=9.5,
+            shuffled_ncuts=[results.listed(rng.uniform(8, 10, 20)) for _ in range(len(seeded))],
+            eigenvalues=[results.listed(np.sort(rng.uniform(0, 1, 8))) for _ in range(len(seeded))],
+        )
+        for epoch in (0, 2, 4) for k in (4, 12) for null in ("layer", "nonzero")
+    ]  # fmt: skip
+    return pd.concat(parts, ignore_index=True)
+
+
+def lines(figure):
+    return [line for panel in figure.axes for line in panel.lines if len(line.get_xdata()) > 2]
+
+
+def test_accuracies_and_ncuts_are_those_of_the_networks(measured):
+    here = measured[(measured["epoch"] != 0) & (measured["n_clusters"] == 4) & (measured["null_model"] == "layer")]
+    drawn = points(figures.ncut_against_accuracy(here))
+    expected = np.column_stack([100 * here["test_accuracy"], here["ncut"]])
+    np.testing.assert_allclose(drawn[np.lexsort(drawn.T)], expected[np.lexsort(expected.T)])
+
+
+def test_both_pruning_states_get_panels_of_their_own(measured, theirs):
+    here = measured[(measured["epoch"] != 0) & (measured["n_clusters"] == 4) & (measured["null_model"] == "layer")]
+    figure = figures.ncut_against_z(here, theirs)
+    titles = [panel.get_title() for panel in figure.axes]
+    assert titles == ["MNIST, unpruned", "Fashion-MNIST, unpruned", "MNIST, pruned", "Fashion-MNIST, pruned"]
+    assert len(points(figure)) == len(here)
+
+
+def test_strips_place_every_network_in_its_group(measured):
+    figure = figures.strips(measured, {"ncut": "n-cut", "z": "z"}, by="condition", colour_by="null_model")
+    for panel, column in zip(figure.axes, ("ncut", "z"), strict=True):
+        drawn = np.concatenate([scatter.get_offsets() for scatter in panel.collections])
+        for place, condition in enumerate(["Control", "Dropout"]):
+            here = drawn[np.abs(drawn[:, 1] - place) < 0.5, 0]
+            np.testing.assert_allclose(
+                np.sort(here), np.sort(measured.loc[measured["condition"] == condition, column])
+            )
+
+
+def test_violins_show_own_ncuts_beside_shuffled_ones(measured):
+    here = measured[(measured["epoch"] != 0) & (measured["n_clusters"] == 4)]
+    figure = figures.violins(here, {"layer": "all weights", "nonzero": "nonzero weights"})
+    assert len(figure.axes) == 4
+    own = here.drop_duplicates(["dataset", "condition", "pruned", "seed"])["ncut"]
+    np.testing.assert_allclose(np.sort(points(figure)[:, 1]), np.sort(own))
+
+
+def test_every_network_is_a_line_along_training(measured):
+    here = measured[measured["null_model"] == "layer"]
+    figure = figures.along_training(here, [("n-cut", "linear", [(4, "ncut", "trained")])])
+    drawn = sorted(tuple(line.get_ydata()) for line in lines(figure))
+    own = here[here["n_clusters"] == 4].sort_values("epoch")
+    assert drawn == sorted(tuple(part["ncut"]) for _, part in own.groupby(["dataset", "condition", "seed"]))
+
+
+def test_every_network_is_a_line_over_the_numbers_of_clusters(measured):
+    here = measured[(measured["epoch"] == 4) & (measured["null_model"] == "layer")]
+    figure = figures.z_by_clusters(here)
+    drawn = sorted(tuple(line.get_ydata()) for panel in figure.axes for line in panel.lines[1:])
+    own = here.sort_values("n_clusters")
+    assert drawn == sorted(tuple(part["z"]) for _, part in own.groupby(["dataset", "condition", "seed"]))
+
+
+def test_spectra_show_the_eigenvalues_around_the_last_one_used(measured):
+    here = measured[(measured["epoch"] == 0) & (measured["n_clusters"] == 4) & (measured["null_model"] == "layer")]
+    figure = figures.spectra(here, 4, here["condition"])
+    drawn = lines(figure)
+    assert len(drawn) == len(here)
+    assert drawn[0].get_xdata().tolist() == list(range(2, 9))
+    np.testing.assert_allclose(drawn[0].get_ydata(), results.numbers(here["eigenvalues"].iloc[0])[1:])
+
+
+def test_the_forest_draws_every_comparison_at_its_place():
+    table = pd.DataFrame(
+        {"name": ["a", "b"], "difference": [0.5, -2.0], "low": [-1.0, -3.0], "high": [2.0, -1.0],
+         "verdict": [agreement.EQUIVALENT, agreement.DIFFERS]}
+    )  # fmt: skip
+    [panel] = figures.forest(table, "difference", agreement.COLOURS).axes
+    assert [tick.get_text() for tick in panel.get_yticklabels()] == ["a", "b"]
+    places = [line.get_xydata().tolist() for line in panel.lines[1:]]
+    assert places == [[[-1.0, 0], [2.0, 0]], [[0.5, 0]], [[-3.0, 1], [-1.0, 1]], [[-2.0, 1]]]
+
+
+def test_a_network_is_drawn_with_all_its_neurons():
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=(6, 8)), rng.normal(size=(4, 6))]
+    weights[0][:, 0] = 0
+    labels = [np.array([-1, 0, 0, 0, 1, 1, 1, 1]), np.array([0, 1, 0, 1, 0, 1]), np.array([0, 0, 1, 1])]
+    figure = figures.network_in_modules(weights, labels, 1)
+    assert len(points(figure)) == 18
+    images = [panel.images[0].get_array() for panel in figure.axes if panel.images]
+    np.testing.assert_allclose(np.sort(images[0], axis=None), np.sort(images[1], axis=None))
+    np.testing.assert_allclose(images[1][0, 0], np.sqrt(abs(weights[1][0, 0]) / np.abs(weights[1]).max()))
+
+
+def test_a_gallery_shows_every_example_with_its_label():
+    images, numbers = constructed.polynomial_images(3)
+    figure = figures.gallery({"Polynomials": (images, numbers)})
+    np.testing.assert_array_equal(np.stack([panel.images[0].get_array() for panel in figure.axes]), images)
+    assert [panel.get_title() for panel in figure.axes] == [str(number) for number in numbers]

@@ -67,7 +67,7 @@ def test_gradients_equal_automatic_differentiation(n_networks, with_dropout, dty
     keep, scale = dropout_masks(SIZES, n_networks, 32, rates) if with_dropout else (None, None)
     result = gradients(stack, x, y, keep, scale)
     loss, expected = autograd(stack, x, y, keep, scale, dtype)
-    torch.testing.assert_close(result.loss, loss.float(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(result.loss.float(), loss.float(), rtol=1e-5, atol=1e-6)
     for ours, theirs in zip([*result.weights, *result.biases], expected, strict=True):
         torch.testing.assert_close(ours, theirs.float(), rtol=tolerance, atol=1e-6)
 
@@ -194,3 +194,22 @@ def test_a_network_is_named_by_its_layers(sizes, name):
 def test_layers_that_make_no_network_are_refused(sizes):
     with pytest.raises(InputError, match="layer sizes"):
         MLP(sizes)
+
+
+@pytest.mark.parametrize("n_networks", [1, 3])
+def test_gradients_of_the_squared_error_equal_automatic_differentiation(n_networks):
+    stack = random_stack(SIZES, n_networks)
+    x, _ = random_batch(SIZES, n_networks, 32)
+    y = torch.randn(n_networks, 32, SIZES[-1], generator=torch.Generator().manual_seed(3))
+    result = gradients(stack, x, y)
+    parameters = [p.clone().requires_grad_() for p in stack.parameters]
+    weights, biases = parameters[: len(stack.weights)], parameters[len(stack.weights) :]
+    activation = x
+    for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+        activation = torch.baddbmm(bias[:, None], torch.relu(activation) if layer else activation, weight.mT)
+    loss = (activation - y).square().mean((1, 2))
+    expected = torch.autograd.grad(loss.sum(), parameters)
+    torch.testing.assert_close(result.loss.float(), loss.detach(), rtol=1e-5, atol=1e-6)
+    for ours, theirs in zip([*result.weights, *result.biases], expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+    assert not result.correct.any()

@@ -10,7 +10,7 @@ from clusterability.clustering import ncut
 from clusterability.errors import InputError
 from clusterability.graphs import layered_graph, without_isolated
 from clusterability.significance import Measurement, measure, p_value, shuffled, z_score
-from helpers import networks, planted_network, random_network
+from helpers import dense_adjacency, dense_laplacian, networks, planted_network, random_network
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -197,7 +197,8 @@ def test_progress_is_told_of_every_clustering():
     [
         ({"n_clusters": 1}, "1 clusters"),
         ({"n_clusters": 0}, "0 clusters"),
-        ({"n_shuffles": 0}, "0 shuffles"),
+        ({"n_shuffles": -1}, "-1 shuffles"),
+        ({"n_eigenvectors": 0}, "0 eigenvectors"),
         ({"null_model": "weights"}, "'weights'"),
     ],
 )
@@ -224,3 +225,36 @@ def test_matrices_that_are_no_network_are_refused():
         measure([np.full((3, 3), np.nan)], Measurement(2, 1), 0)
     with pytest.raises(InputError, match="zero"):
         measure([np.zeros((3, 3))], Measurement(2, 1), 0)
+
+
+def test_without_shuffles_there_is_nothing_to_compare_with():
+    matrices = random_network([12, 10, 8], np.random.default_rng(0))
+    alone, compared = (measure(matrices, Measurement(3, n), 5) for n in (0, 4))
+    assert alone.ncut == compared.ncut
+    assert np.isnan(alone.z)
+    assert np.isnan(alone.p)
+
+
+def test_shares_and_spectrum_are_those_of_the_graph():
+    matrices = random_network([12, 10, 8, 6], np.random.default_rng(1))
+    result = measure(matrices, Measurement(3, 0), 0)
+    adjacency = dense_adjacency(matrices)
+    degree, labels = adjacency.sum(axis=0), np.concatenate(result.labels)
+    volumes = np.array([degree[labels == c].sum() for c in range(3)]) / degree.sum()
+    np.testing.assert_allclose(result.volume_shares, np.sort(volumes)[::-1])
+    sizes = np.bincount(labels)[np.argsort(-volumes)] / len(labels)
+    np.testing.assert_allclose(result.vertex_shares, sizes)
+    values, vectors = np.linalg.eigh(dense_laplacian(adjacency))
+    np.testing.assert_allclose(result.eigenvalues, values[:7], atol=1e-8)
+    late = np.square(vectors[22:, :7]).sum(axis=0)
+    np.testing.assert_allclose(result.late_shares, late, atol=1e-6)
+    assert result.effective_clusters == pytest.approx(np.exp(-(volumes * np.log(volumes)).sum()))
+
+
+def test_more_eigenvectors_than_clusters_change_the_embedding_only():
+    matrices = random_network([30, 20, 10], np.random.default_rng(2))
+    usual, same, more = (measure(matrices, Measurement(4, 2, "layer", n), 0) for n in (None, 4, 6))
+    assert usual.ncut == same.ncut
+    assert more.n_clusters == 4
+    assert max(label.max() for label in more.labels) == 3
+    np.testing.assert_array_equal(usual.eigenvalues, more.eigenvalues)

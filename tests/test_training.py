@@ -6,7 +6,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-from clusterability import training
+from clusterability import datasets, training
 from clusterability.errors import InputError
 from clusterability.networks import MLP, initialize
 from clusterability.pruning import magnitude_mask
@@ -21,8 +21,17 @@ def spec(seed=0, architecture=SMALL, base=SHORT, **changes):
 
 
 def trained(specs, dataset, **options):
-    """States of all networks, in the order of the specifications."""
-    return [states for _, states in sorted(train(specs, dataset, **options), key=lambda pair: pair[0])]
+    """Networks by whether they are pruned, in the order of the specifications."""
+    finished = sorted(train(specs, dataset, **options), key=lambda pair: pair[0])
+    return [by_state(specs[position].training, states) for position, states in finished]
+
+
+def by_state(training, states):
+    ends = {
+        pruned: training.last_epoch(pruned) for pruned in ((False, True) if training.pruning_epochs else (False,))
+    }
+    assert set(states) == set(ends.values())
+    return {pruned: states[epoch] for pruned, epoch in ends.items()}
 
 
 def assert_same(first, second, **tolerance):
@@ -57,9 +66,9 @@ def test_the_number_of_workers_changes_nothing(digits):
 def test_a_stack_equals_its_members_trained_alone_to_rounding(digits):
     members = MIXED[1:4]
     data = {split: tuple(map(torch.from_numpy, digits.flat(split))) for split in ("train", "test")}
-    stacked = training._train_stack(members, data, "cpu", lambda share: None)
+    stacked = training._train_stack(members, data, "cpu", (), lambda share: None)
     for states, member in zip(stacked, members, strict=True):
-        assert_same(states, trained([member], digits)[0], rtol=1e-3, atol=1e-4)
+        assert_same(by_state(member.training, states), trained([member], digits)[0], rtol=1e-3, atol=1e-4)
 
 
 def test_the_same_seed_repeats_and_another_does_not(digits):
@@ -296,7 +305,7 @@ def test_every_network_comes_once_with_its_position(digits):
     specs = [spec(seed, pruning_epochs=0) for seed in range(5)]
     results = dict(train(specs, digits, workers=2))
     assert sorted(results) == list(range(5))
-    assert_same(results[3], trained([specs[3]], digits)[0])
+    assert_same(by_state(specs[3].training, results[3]), trained([specs[3]], digits)[0])
 
 
 def test_no_specifications_give_no_networks(digits):
@@ -322,7 +331,7 @@ def test_training_stops_soon_after_its_results_are_no_longer_wanted(digits):
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("epochs", 0), ("pruning_epochs", -1), ("batch_size", 0), ("mask_interval", 0), ("learning_rate", 0.0),
+        ("epochs", -1), ("pruning_epochs", -1), ("batch_size", 0), ("mask_interval", 0), ("learning_rate", 0.0),
         ("learning_rate", -1e-3), ("learning_rate", float("nan")), ("dropout", 1.0), ("dropout", -0.1), ("l1", -1e-5),
         ("l2", -1e-5), ("first_layer_l1", -1e-5), ("initial_sparsity", 1.0), ("initial_sparsity", -0.5),
         ("final_sparsity", 1.0), ("final_sparsity", 1.5), ("l1", float("nan")), ("dropout", float("nan")),
@@ -352,7 +361,7 @@ def test_different_architectures_cannot_train_together(digits):
 
 @pytest.mark.parametrize("sizes", [(63, 8, 10), (64, 8, 9), (784, 8, 10)])
 def test_networks_that_do_not_fit_the_data_are_refused(digits, sizes):
-    with pytest.raises(InputError, match="does not fit digits: 64 inputs and 10 classes"):
+    with pytest.raises(InputError, match="does not fit digits: 64 inputs and 10 outputs"):
         list(train([spec(0, MLP(sizes))], digits))
 
 
@@ -395,3 +404,72 @@ def test_denormal_numbers_are_zero_while_training_and_only_then():
     with training.one_thread():
         assert (tiny * 1e-10).item() == 0
     assert (tiny * 1e-10).item() > 0
+
+
+def test_networks_are_kept_after_the_epochs_asked_for(digits):
+    [(_, states)] = train([spec()], digits, keep_epochs=[0, 1, 3])
+    assert sorted(states) == [0, 1, 2, 3, 4]
+    [(_, plain)] = train([spec()], digits)
+    for epoch in (2, 4):  # keeping changes nothing
+        assert_same({epoch: states[epoch]}, {epoch: plain[epoch]})
+    assert states[0].scores["test_accuracy"] < 0.4
+    assert np.isnan(states[0].scores["running_train_accuracy"])
+    for layer, weight in enumerate(states[3].weights):  # while pruning, what is pruned is zero
+        assert np.count_nonzero(weight) < 0.5 * weight.size
+        assert np.count_nonzero(states[1].weights[layer]) == weight.size
+
+
+@pytest.mark.parametrize("regrowth", [False, True])
+def test_a_kept_network_is_that_of_a_shorter_training(digits, regrowth):
+    [(_, states)] = train([spec(regrowth=regrowth)], digits, keep_epochs=[1])
+    [(_, short)] = train([spec(regrowth=regrowth, epochs=1, pruning_epochs=0)], digits)
+    assert_same({1: states[1]}, short)
+
+
+def test_untrained_networks_are_those_that_training_starts_from(digits):
+    one = spec(initial_groups=4)
+    [(_, states)] = train([one], digits, keep_epochs=[0])
+    start = training.untrained(one)
+    for kept, weight in zip(states[0].weights, start.weights, strict=True):
+        assert_array_equal(kept, weight)
+    assert all(np.isnan(score) for score in start.scores.values())
+
+
+def test_clusterable_initialization_keeps_the_first_layer_and_the_mean_weight():
+    plain, grouped = (training.untrained(spec(0, MLP((64, 400, 400, 10)), initial_groups=n)) for n in (0, 10))
+    assert_array_equal(plain.weights[0], grouped.weights[0])
+    ratio = grouped.weights[1] / plain.weights[1]
+    assert_allclose(np.unique(ratio.round(4)), [0.6, 4.6], rtol=1e-3)
+    assert_allclose((ratio > 1).mean(), 0.1, atol=0.02)
+    within = ratio > 1
+    rows = {row.tobytes() for row in within}  # neurons of a group see the same groups
+    assert len(rows) <= 10
+    everywhere = training.untrained(spec(0, MLP((64, 400, 400, 10)), initial_groups=10, initial_first_layer=True))
+    assert not np.array_equal(plain.weights[0], everywhere.weights[0])
+
+
+def test_every_output_has_a_group_of_its_own():
+    weights = training.untrained(spec(0, MLP((64, 300, 10)), initial_groups=10)).weights[1]
+    plain = training.untrained(spec(0, MLP((64, 300, 10)))).weights[1]
+    assert ((weights / plain > 1).sum(axis=0) == 1).all()
+
+
+def test_regression_lowers_the_squared_error():
+    data = datasets.load("polynomials_2000")
+    base = NetworkSpec("polynomials_2000", MLP((2, 32, 32, 512)), Training(epochs=10, pruning_epochs=0), 0)
+    [(_, states)] = train([base], data, keep_epochs=[0])
+    x, y = data.flat("test")
+    for network in states.values():
+        activation = x.astype(float)
+        for layer, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
+            activation = (np.maximum(activation, 0) if layer else activation) @ weight.T + bias
+        assert_allclose(network.scores["test_loss"], np.square(activation - y).mean(), rtol=1e-4)
+        assert np.isnan(network.scores["test_accuracy"])
+    assert states[10].scores["train_loss"] < 0.5 * states[0].scores["train_loss"]
+
+
+def test_regressions_need_as_many_outputs_as_numbers():
+    data = datasets.load("polynomials_2000")
+    wrong = NetworkSpec("polynomials_2000", MLP((2, 8, 513)), SHORT, 0)
+    with pytest.raises(InputError, match="512 outputs"):
+        list(train([wrong], data))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -77,6 +78,7 @@ def compare(
     second: str,
     *,
     statistic: str = "mean",
+    margin: float = 0.0,
 ) -> Claim:
     """Claim that ``statistic`` of ``first`` stands in ``relation`` to that of ``second``.
 
@@ -88,6 +90,8 @@ def compare(
         Conditions.
     statistic : {"mean", "std"}
         Over the networks of a condition.
+    margin : float
+        Added to the statistic of ``second`` before it is compared.
     """
     numbers, verdicts = [], []
     for dataset, part in rows.groupby("dataset", sort=False):
@@ -95,11 +99,33 @@ def compare(
         if not {first, second} <= set(groups.index):
             continue
         a, b = groups.loc[first], groups.loc[second]
-        verdicts.append(bool(_RELATIONS[relation](a[statistic], b[statistic])))
+        verdicts.append(bool(_RELATIONS[relation](a[statistic], b[statistic] + margin)))
         numbers.append(f"{TITLES[dataset]}: {first} {_described(column, a)}, {second} {_described(column, b)}")
     if not verdicts:
         return _not_evaluated(statement, first, second)
     return Claim(statement, all(verdicts), "; ".join(numbers))
+
+
+def for_every(column: str, rows: pd.DataFrame, evaluate: Callable[[pd.DataFrame], Claim]) -> Claim:
+    """A claim evaluated for every value of a column; holds if it holds for all.
+
+    Where it does not hold for some, the numbers are those that speak against it.
+
+    >>> rows = pd.DataFrame({"dataset": "mnist", "condition": "Control", "n_clusters": [2, 4], "z": [-3.0, 1.0]})
+    >>> claim = for_every("n_clusters", rows, lambda k: every_network("Clusterable.", k, "Control", "z", "<", 0))
+    >>> claim.holds, claim.numbers
+    (False, 'holds for 2; not for 4 (MNIST: z < 0 in 0 of 1 networks)')
+    """
+    evaluated = {value: evaluate(part) for value, part in rows.groupby(column)}
+    statement = next(iter(evaluated.values())).statement
+    verdicts = {value: claim.holds for value, claim in evaluated.items()}
+    if None in verdicts.values():
+        return Claim(statement, None, next(c.numbers for c in evaluated.values() if c.holds is None))
+    holding = ", ".join(str(value) for value, holds in verdicts.items() if holds) or "none"
+    failing = "; ".join(
+        f"not for {value} ({evaluated[value].numbers})" for value, holds in verdicts.items() if not holds
+    )
+    return Claim(statement, not failing, f"holds for {holding}" + (f"; {failing}" if failing else ""))
 
 
 def _described(column: str, group: pd.Series) -> str:

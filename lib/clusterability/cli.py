@@ -112,6 +112,8 @@ def measure(file, clusters, shuffles, seed, null_model, as_json) -> None:
     from clusterability.training import available_cores
     from clusterability.weight_files import read_matrices
 
+    if shuffles < 1:
+        raise InputError(f"{shuffles} shuffles asked for: at least 1 is needed")
     measurement = Measurement(clusters, shuffles, null_model)
     matrices = read_matrices(file)
     with click.progressbar(length=shuffles + 1, label="clusterings", file=sys.stderr) as bar:
@@ -122,6 +124,7 @@ def measure(file, clusters, shuffles, seed, null_model, as_json) -> None:
         "shuffled_sd": float(result.shuffled_ncuts.std()),
         "z": None if result.z != result.z else result.z,
         "p": result.p,
+        "effective_clusters": result.effective_clusters,
         "in_out_ratio": None if result.in_out_ratio == float("inf") else result.in_out_ratio,
         "vertices": result.n_vertices,
         "labels": [layer.tolist() for layer in result.labels],
@@ -137,4 +140,4 @@ def measure(file, clusters, shuffles, seed, null_model, as_json) -> None:
     click.echo(f"z              {z}")
     click.echo(f"p              {report['p']:.4f}")
     click.echo(f"in/out ratio   {ratio}")
-    click.echo(f"cluster sizes  {sizes}")
+    click.echo(f"cluster sizes  {sizes}  (by volume: {result.effective_clusters:.1f} effective clusters)")

@@ -32,7 +32,9 @@ def n_starts(n_vertices: int) -> int:
     return 100 if n_vertices > 2000 else 25
 
 
-def spectral_clustering(graph: Graph, n_clusters: int, seed: int, n_init: int | None = None) -> Clustering:
+def spectral_clustering(
+    graph: Graph, n_clusters: int, seed: int, n_init: int | None = None, n_eigenvectors: int | None = None
+) -> Clustering:
     """Normalized spectral clustering (Shi & Malik, 2000; von Luxburg, 2007, random-walk form).
 
     Parameters
@@ -40,11 +42,13 @@ def spectral_clustering(graph: Graph, n_clusters: int, seed: int, n_init: int | 
     graph : LayeredGraph, or symmetric adjacency (n, n), sparse or dense
         Without vertices of degree 0.
     n_clusters : int
-        Also the number of eigenvectors, the constant one included.
     seed : int
         Of the k-means starts.
     n_init : int, optional
         Number of k-means starts; see :func:`n_starts`.
+    n_eigenvectors : int, optional
+        Dimensions in which k-means clusters, the constant eigenvector included; by default as many
+        as there are clusters.
 
     Raises
     ------
@@ -58,7 +62,7 @@ def spectral_clustering(graph: Graph, n_clusters: int, seed: int, n_init: int | 
     """
     n = count_vertices(graph)
     check_n_clusters(n_clusters, n)
-    coordinates = embedding(graph, n_clusters)
+    coordinates = embedding(graph, n_eigenvectors or n_clusters)
     labels, _ = kmeans(coordinates, n_clusters, n_init or n_starts(n), seed)
     return Clustering(labels, ncut(graph, labels))
 
@@ -98,6 +102,32 @@ def ncut(graph: Graph, labels: np.ndarray) -> float:
         volume = np.bincount(labels, adjacency.sum(axis=0), n_clusters)
     occupied = volume > 0
     return float(np.maximum(1 - within[occupied] / volume[occupied], 0).sum())
+
+
+def shares(labels: np.ndarray, amounts: np.ndarray) -> np.ndarray:
+    """Share of a quantity that falls to each cluster.
+
+    Parameters
+    ----------
+    labels : ndarray (n,) of int, 0 or more
+    amounts : ndarray (n,)
+        Degrees, for shares of the volume; ones, for shares of the vertices.
+
+    >>> shares(np.array([0, 0, 1]), np.array([1.0, 1.0, 2.0])).tolist()
+    [0.5, 0.5]
+    """
+    sums = np.bincount(labels, amounts)
+    return sums / sums.sum()
+
+
+def effective_number(shares: np.ndarray) -> float:
+    """How many equal clusters are as diverse as these: the exponential of the entropy of the shares.
+
+    >>> round(effective_number(np.array([0.25, 0.25, 0.5, 0.0])), 4)
+    2.8284
+    """
+    positive = shares[shares > 0]
+    return float(np.exp(-(positive * np.log(positive)).sum()))
 
 
 def in_out_ratio(ncut: float, n_clusters: int) -> float:

@@ -1,89 +1,29 @@
 """A figure's experiment: a grid of network specifications × replicates, computed once and kept.
 
-Trained networks are cached under a key of their whole specification; result rows are kept in a table
-under a key of specification and measurement. What has a matching key is not computed again, and what is
-finished is on disk at once, so a run that is killed goes on where it stopped.
+Result rows are kept in a table under a key of specification and measurement. What has a matching key is
+not computed again, and what is finished is on disk at once, so a run that is killed goes on where it
+stopped.
 """
 
 from __future__ import annotations
 
-import datetime
-import json
-import platform
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from itertools import groupby, product
-from pathlib import Path
+from itertools import product
 
-import numpy as np
 import pandas as pd
 import torch
 
-from clusterability import __version__, datasets, paths, results
+from clusterability import datasets as data
+from clusterability import paths, results
 from clusterability.clustering import check_n_clusters
-from clusterability.datasets import Dataset
+from clusterability.computing import compute
 from clusterability.errors import InputError
-from clusterability.networks import MLP, Stack
-from clusterability.progress import Bar, say
-from clusterability.pruning import trimmed
-from clusterability.significance import Measurement, measure
-from clusterability.training import (
-    SHARED_IN_STACK,
-    NetworkSpec,
-    States,
-    TrainedNetwork,
-    Training,
-    available_cores,
-    evaluate,
-    train,
-)
-
-# Releases that change numbers change the minor version; keys hold major and minor only.
-_KEY_VERSION = ".".join(__version__.split(".")[:2])
-# Share of a network's time that training takes, for the progress bar only.
-_TRAINING_SHARE = 0.85
-
-
-@dataclass(frozen=True)
-class Run:
-    """One row to be: a network, the moment at which it is measured, and how.
-
-    Attributes
-    ----------
-    condition : str
-        The name of what was varied.
-    network : NetworkSpec
-    pruned : bool
-    measurement : Measurement
-    trimmed : float
-        Share of the first layer's weights smaller than one optimizer step that are set to zero before
-        the network is scored and measured, the smallest first.
-    """
-
-    condition: str
-    network: NetworkSpec
-    pruned: bool
-    measurement: Measurement
-    trimmed: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.pruned and not self.network.training.pruning_epochs:
-            raise InputError("0 pruning_epochs: pruned networks need at least 1")
-
-    @property
-    def key(self) -> str:
-        """Name of everything that determines the row but the data's content."""
-        return results.key_of(
-            {
-                "condition": self.condition,
-                "network": self.network.as_dict(),
-                "pruned": self.pruned,
-                "measurement": asdict(self.measurement),
-                "version": _KEY_VERSION,
-                **({"trimmed": self.trimmed} if self.trimmed else {}),
-            }
-        )
+from clusterability.networks import MLP
+from clusterability.progress import say
+from clusterability.runs import Run
+from clusterability.significance import Measurement
+from clusterability.specs import NetworkSpec, Training
 
 
 def grid(
@@ -116,19 +56,11 @@ def grid(
     InputError
         An unknown data set or field, a value out of range, or nothing to run.
     """
-    if n_replicates < 1:
-        raise InputError(f"n_replicates {n_replicates}: at least 1 is needed")
-    if seed < 0:
-        raise InputError(f"seed {seed}: it cannot be negative")
-    if not datasets or not conditions:
-        raise InputError("nothing to run: at least one data set and one condition are needed")
-    known = {field.name for field in fields(Training)}
-    trainings = {}
-    for condition, changes in conditions.items():
-        unknown = sorted(set(changes) - known)
-        if unknown:
-            raise InputError(f"condition {condition!r} changes {unknown[0]!r}, which is no field of Training")
-        trainings[condition] = Training(**{**asdict(training), **changes})
+    trainings = _trainings(conditions, training, n_replicates, seed)
+    if not datasets:
+        raise InputError("nothing to run: at least one data set is needed")
+    if any(recipe.epochs < 1 for recipe in trainings.values()):
+        raise InputError("epochs 0: at least 1 is needed to learn a data set")
     architectures = {name: architecture(name, hidden) for name in datasets}
     for mlp in architectures.values():
         check_n_clusters(measurement.n_clusters, sum(mlp.sizes))
@@ -143,13 +75,62 @@ def grid(
     ]
 
 
+def untrained_grid(
+    *,
+    conditions: Mapping[str, Mapping],
+    n_replicates: int,
+    sizes: Sequence[int],
+    measurement: Measurement,
+    seed: int,
+) -> list[Run]:
+    """Networks that are initialized and not trained: every combination of condition and replicate.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Neurons of every layer, inputs and outputs included; for the others see :func:`grid`.
+
+    Raises
+    ------
+    InputError
+        As :func:`grid`.
+    """
+    trainings = _trainings(conditions, Training(epochs=0, pruning_epochs=0), n_replicates, seed)
+    mlp = MLP(tuple(sizes))
+    check_n_clusters(measurement.n_clusters, sum(mlp.sizes))
+    return [
+        Run(condition, NetworkSpec(data.NONE, mlp, trainings[condition], seed + replicate), False, measurement)
+        for condition, replicate in product(trainings, range(n_replicates))
+    ]
+
+
+def _trainings(
+    conditions: Mapping[str, Mapping], training: Training, n_replicates: int, seed: int
+) -> dict[str, Training]:
+    """The recipe of every condition."""
+    if n_replicates < 1:
+        raise InputError(f"n_replicates {n_replicates}: at least 1 is needed")
+    if seed < 0:
+        raise InputError(f"seed {seed}: it cannot be negative")
+    if not conditions:
+        raise InputError("nothing to run: at least one condition is needed")
+    known = {field.name for field in fields(Training)}
+    trainings = {}
+    for condition, changes in conditions.items():
+        unknown = sorted(set(changes) - known)
+        if unknown:
+            raise InputError(f"condition {condition!r} changes {unknown[0]!r}, which is no field of Training")
+        trainings[condition] = Training(**{**asdict(training), **changes})
+    return trainings
+
+
 def architecture(dataset: str, hidden: Sequence[int]) -> MLP:
     """The MLP with these hidden layers that fits a data set, known without loading it.
 
     >>> architecture("mnist", [256] * 4).name
     'mlp 784-256x4-10'
     """
-    n_inputs, n_outputs = datasets.dimensions(dataset)
+    n_inputs, n_outputs = data.dimensions(dataset)
     return MLP((n_inputs, *hidden, n_outputs))
 
 
@@ -202,7 +183,7 @@ def settings(presets: Mapping[str, Mapping], preset: str, **replacements) -> Set
     Raises
     ------
     InputError
-        There is no such preset.
+        There is no such preset, or there are no shuffles to compare with.
 
     >>> chosen = settings({"paper": {"epochs": 20, "seed": 0}}, "paper", epochs=None, seed=3)
     >>> chosen.epochs, chosen.seed, chosen.store
@@ -212,6 +193,8 @@ def settings(presets: Mapping[str, Mapping], preset: str, **replacements) -> Set
         raise InputError(f"no preset is called {preset!r}: choose from {', '.join(presets)}")
     given = {name: value for name, value in replacements.items() if value is not None}
     values = {**presets[preset], **given}
+    if values.get("n_shuffles", 1) < 1:
+        raise InputError(f"n_shuffles {values['n_shuffles']}: at least 1 is needed")
     return Settings(values, preset if values == dict(presets[preset]) else "custom")
 
 
@@ -247,157 +230,21 @@ def run(
     """
     check_device(device)
     table = paths.results_file(figure, store)
-    at_hand = {name: datasets.available(name) for name in {run.network.dataset: None for run in runs}}
+    names = {run.network.dataset: None for run in runs}
+    prints = {name: data.fingerprint(name) for name in names}
     stored = results.read_all(table, paths.results_file(figure, "paper"))
-    reusable = set() if recompute else _reusable(stored, at_hand)
+    reusable = set() if recompute else _reusable(stored, prints)
     missing = [run for run in runs if run.key not in reusable]
     say(f"{figure}: {len(runs) - len(missing)} of {len(runs)} rows at hand, {len(missing)} to compute")
     if missing:
-        for name in {run.network.dataset: None for run in missing}:
-            at_hand[name] = at_hand[name] or datasets.load(name)
-        _compute(missing, at_hand, device, recompute, lambda rows: results.merge(table, rows))
+        compute(missing, device, recompute, lambda rows: results.merge(table, rows))
         stored = results.read_all(table, paths.results_file(figure, "paper"))
     rows = stored.set_index("key", drop=False)
     return rows.loc[[run.key for run in runs]].reset_index(drop=True)
 
 
-def _reusable(table: pd.DataFrame, at_hand: Mapping[str, Dataset | None]) -> set[str]:
+def _reusable(table: pd.DataFrame, prints: Mapping[str, str | None]) -> set[str]:
     """Keys of stored rows computed from the data at hand; without data at hand, of all stored rows."""
-    prints = {name: dataset.fingerprint for name, dataset in at_hand.items() if dataset is not None}
-    same = table["dataset"].map(prints).fillna(table["data"]) == table["data"]
+    known = {name: fingerprint for name, fingerprint in prints.items() if fingerprint is not None}
+    same = table["dataset"].map(known).fillna(table["data"]) == table["data"]
     return set(table.loc[same, "key"])
-
-
-def _compute(
-    runs: Sequence[Run],
-    data: Mapping[str, Dataset],
-    device: str,
-    recompute: bool,
-    store: Callable[[list[dict]], None],
-) -> None:
-    by_network: dict[NetworkSpec, list[Run]] = {}
-    for run in runs:
-        by_network.setdefault(run.network, []).append(run)
-    bar = Bar(len(by_network), "networks")
-
-    def together(spec: NetworkSpec) -> tuple:
-        """What networks must share to train in one stack."""
-        shared = (getattr(spec.training, name) for name in SHARED_IN_STACK)
-        return spec.dataset, spec.architecture.sizes, *shared
-
-    try:
-        for _, group in groupby(sorted(by_network, key=together), key=together):
-            specs = list(group)
-            dataset = data[specs[0].dataset]
-            for spec, states, seconds in _networks(specs, dataset, device, recompute, bar):
-                rows = [_row(run, states, seconds, dataset, device) for run in by_network[spec]]
-                store(rows)
-                bar.advance(1 - _TRAINING_SHARE)
-    finally:
-        bar.close()
-
-
-def _networks(specs: Sequence[NetworkSpec], dataset: Dataset, device: str, recompute: bool, bar: Bar):
-    """Yield (spec, states, seconds of training): first those in the cache, then those to train."""
-    files = {spec: _cache_file(spec, dataset, device) for spec in specs}
-    to_train = [spec for spec in specs if recompute or not files[spec].is_file()]
-    for spec in specs:
-        if spec not in to_train:
-            states, seconds = _load_network(files[spec])
-            bar.advance(_TRAINING_SHARE)
-            yield spec, states, seconds
-    n_cores = available_cores() if torch.device(device).type == "cpu" else 1
-    before = time.perf_counter()
-    for done, (position, states) in enumerate(
-        train(to_train, dataset, device, progress=lambda share: bar.advance(_TRAINING_SHARE * share)), 1
-    ):
-        seconds = (time.perf_counter() - before) * min(n_cores, len(to_train)) / done
-        _save_network(files[to_train[position]], states, seconds)
-        yield to_train[position], states, seconds
-
-
-def _row(run: Run, states: States, training_seconds: float, dataset: Dataset, device: str) -> dict:
-    network = _trimmed(states[run.pruned], run, dataset) if run.trimmed else states[run.pruned]
-    started = time.perf_counter()
-    measured = measure(network.weights, run.measurement, run.network.seed, workers=available_cores())
-    training = run.network.training
-    share = training.epochs / (training.epochs + training.pruning_epochs)
-    magnitudes = np.concatenate([np.abs(weight[weight != 0]) for weight in network.weights])
-    return {
-        "dataset": run.network.dataset,
-        "condition": run.condition,
-        "pruned": run.pruned,
-        "seed": run.network.seed,
-        **asdict(run.measurement),
-        "ncut": measured.ncut,
-        "shuffled_mean": measured.shuffled_ncuts.mean(),
-        "shuffled_sd": measured.shuffled_ncuts.std(),
-        "z": measured.z,
-        "p": measured.p,
-        **network.scores,
-        "in_out_ratio": measured.in_out_ratio,
-        "vertices": measured.n_vertices,
-        "small_weights": float(np.mean(magnitudes < training.learning_rate)),
-        "architecture": run.network.architecture.name,
-        "epochs": training.epochs,
-        "pruning_epochs": training.pruning_epochs,
-        "device": device if torch.device(device).type == "cpu" else torch.cuda.get_device_name(device),
-        "seconds": round(training_seconds * (1 if run.pruned else share) + time.perf_counter() - started, 1),
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "version": __version__,
-        "software": f"Python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}",
-        "data": dataset.fingerprint,
-        "key": run.key,
-    }
-
-
-def _trimmed(network: TrainedNetwork, run: Run, dataset: Dataset) -> TrainedNetwork:
-    """The network without its smallest first-layer weights, scored anew."""
-    first = trimmed(network.weights[0], run.network.training.learning_rate, run.trimmed)
-    weights = [first, *network.weights[1:]]
-    stack = Stack(*([torch.from_numpy(array)[None] for array in arrays] for arrays in (weights, network.biases)))
-    scores = dict(network.scores)
-    with torch.no_grad():
-        for split in ("train", "test"):
-            [scores[f"{split}_accuracy"]], [scores[f"{split}_loss"]] = evaluate(
-                stack, *map(torch.from_numpy, dataset.flat(split))
-            )
-    return TrainedNetwork(weights, network.biases, scores)
-
-
-def _cache_file(spec: NetworkSpec, dataset: Dataset, device: str) -> Path:
-    key = results.key_of(
-        {
-            "network": spec.as_dict(),
-            "data": dataset.fingerprint,
-            "device": torch.device(device).type,
-            "version": _KEY_VERSION,
-        }
-    )
-    return paths.networks_folder() / f"{key}.npz"
-
-
-def _save_network(path: Path, states: States, seconds: float) -> None:
-    arrays: dict[str, np.ndarray] = {"seconds": np.array(seconds)}
-    for pruned, network in states.items():
-        moment = "pruned" if pruned else "unpruned"
-        arrays[f"{moment}_scores"] = np.array(json.dumps(network.scores))
-        for layer, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
-            arrays[f"{moment}_weight{layer}"], arrays[f"{moment}_bias{layer}"] = weight, bias
-    with paths.written_whole(path) as temporary:
-        np.savez_compressed(temporary, **arrays)
-
-
-def _load_network(path: Path) -> tuple[States, float]:
-    states: States = {}
-    with np.load(path, allow_pickle=False) as file:
-        for pruned, moment in ((False, "unpruned"), (True, "pruned")):
-            if f"{moment}_scores" not in file:
-                continue
-            n_layers = sum(name.startswith(f"{moment}_weight") for name in file)
-            states[pruned] = TrainedNetwork(
-                weights=[file[f"{moment}_weight{layer}"] for layer in range(n_layers)],
-                biases=[file[f"{moment}_bias{layer}"] for layer in range(n_layers)],
-                scores=json.loads(str(file[f"{moment}_scores"])),
-            )
-        return states, float(file["seconds"])

@@ -154,15 +154,82 @@ def logits(stack: Stack, x: Tensor) -> Tensor:
     return linear(x, stack.weights[-1], stack.biases[-1])
 
 
+def clusterable(
+    weights: Sequence[Tensor], n_groups: int, damping: float, generator: torch.Generator, *, first_layer: bool = False
+) -> list[Tensor]:
+    """Clusterable initialization: weights within random groups of neurons grow, the others shrink.
+
+    Every neuron joins one of the groups at random; as many outputs as there are groups, or fewer, go
+    to a group each. Weights inside a group are multiplied by 1 + (1 − damping)(groups − 1), the others
+    by ``damping``, so that the mean weight stays (C, section 3.3).
+
+    Parameters
+    ----------
+    weights : sequence of Tensor (out, in)
+        One network's, first layer first.
+    n_groups : int
+    damping : float in [0, 1]
+    first_layer : bool
+        Whether the first layer changes too; the papers leave it as it is in networks that are trained,
+        for a pixel has no fixed meaning.
+
+    >>> [scaled] = clusterable([torch.ones(4, 4)], 4, 0.6, torch.Generator().manual_seed(0), first_layer=True)
+    >>> sorted(set(scaled.flatten().round(decimals=4).tolist()))
+    [0.6000000238418579, 2.200000047683716]
+    """
+    sizes = [weights[0].shape[1], *(weight.shape[0] for weight in weights)]
+    groups = [torch.randint(n_groups, (size,), generator=generator) for size in sizes]
+    if sizes[-1] <= n_groups:
+        groups[-1] = torch.arange(sizes[-1])
+    factors = torch.tensor([damping, 1 + (1 - damping) * (n_groups - 1)])
+    scaled = [
+        weight * factors[(after[:, None] == before).long()]
+        for weight, before, after in zip(weights, groups[:-1], groups[1:], strict=True)
+    ]
+    return scaled if first_layer else [weights[0], *scaled[1:]]
+
+
+def output_errors(outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What networks get wrong on a batch: loss, hits, and the loss's derivative by the outputs.
+
+    Softmax cross-entropy (nats) for classes; for numbers, the squared error, mean over the outputs.
+
+    Parameters
+    ----------
+    outputs : Tensor (N, batch, out)
+        Consumed.
+    y : Tensor (N, batch) of int64, or (N, batch, out) of float32
+
+    Returns
+    -------
+    loss : Tensor (N,) float64
+        Mean over the batch.
+    correct : Tensor (N,)
+        Hits; zeros for numbers.
+    delta : Tensor (N, batch, out)
+    """
+    n_examples = outputs.shape[1]
+    if y.is_floating_point():
+        delta = outputs.sub_(y)
+        loss = delta.square().mean((1, 2), dtype=torch.float64)
+        return loss, torch.zeros_like(loss), delta.mul_(2 / (n_examples * outputs.shape[2]))
+    log_p = outputs.log_softmax(-1)
+    loss = -log_p.gather(2, y[..., None]).mean((1, 2), dtype=torch.float64)
+    correct = (log_p.argmax(-1) == y).sum(1)
+    delta = log_p.exp_()
+    delta.scatter_add_(2, y[..., None], torch.full_like(delta[..., :1], -1.0))
+    return loss, correct, delta.div_(n_examples)
+
+
 def gradients(
     stack: Stack, x: Tensor, y: Tensor, keep: Sequence[Tensor] | None = None, scale: Tensor | None = None
 ) -> Gradients:
-    """Softmax cross-entropy of every network and its gradient, by hand-written back-propagation.
+    """Loss of every network, see :func:`output_errors`, and its gradient by hand-written back-propagation.
 
     Parameters
     ----------
     x : Tensor (N, batch, in)
-    y : Tensor (N, batch) of int64
+    y : Tensor (N, batch) of int64, or (N, batch, out) of float32
     keep : Tensor (N, batch, width) of 0 and 1, one a hidden layer, optional
         Which hidden units dropout keeps.
     scale : Tensor (N,), needed with ``keep``
@@ -174,13 +241,7 @@ def gradients(
         if keep is not None:
             hidden = hidden.mul_(keep[layer]).mul_(scale[:, None, None])
         activations.append(hidden)
-    log_p = linear(activations[-1], stack.weights[-1], stack.biases[-1]).log_softmax(-1)
-    loss = -log_p.gather(2, y[..., None]).mean((1, 2))
-    correct = (log_p.argmax(-1) == y).sum(1)
-
-    delta = log_p.exp_()
-    delta.scatter_add_(2, y[..., None], torch.full_like(delta[..., :1], -1.0))
-    delta /= y.shape[1]
+    loss, correct, delta = output_errors(linear(activations[-1], stack.weights[-1], stack.biases[-1]), y)
     weights: list[Tensor] = []
     biases: list[Tensor] = []
     for layer in reversed(range(len(stack.weights))):

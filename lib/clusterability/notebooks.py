@@ -88,7 +88,9 @@ class Notebook:
     title : str
         Its first heading.
     paper : str
-        Paper and figure that it reproduces; empty for the front page.
+        Paper that it reproduces; empty for the front page.
+    last : bool
+        Whether it sums up other figures and must run after them.
     parameters : dict of Parameter by name
     """
 
@@ -96,11 +98,12 @@ class Notebook:
     path: Path
     title: str
     paper: str
+    last: bool
     parameters: dict[str, Parameter]
 
 
 def figures() -> dict[str, Notebook]:
-    """The figure notebooks of the book by name, in alphabetical order."""
+    """The figure notebooks of the book by name, in alphabetical order, those that sum up others last."""
     return {notebook.name: notebook for notebook in pages() if notebook.paper}
 
 
@@ -108,7 +111,7 @@ def pages() -> list[Notebook]:
     """All executable pages: the figures, then the front page, which sums them up."""
     folder = paths.project_root() / "book"
     found = [_read(path) for path in sorted(folder.glob("[!.]*.ipynb"))]
-    return sorted(found, key=lambda notebook: (not notebook.paper, notebook.name))
+    return sorted(found, key=lambda notebook: (not notebook.paper, notebook.last, notebook.name))
 
 
 def find(name: str) -> Notebook:
@@ -136,8 +139,10 @@ def _read(path: Path) -> Notebook:
         if line.startswith("# ")
     )
     [source] = [cell.source for cell in content.cells if "parameters" in cell.metadata.get("tags", [])]
-    paper = content.metadata.get("clusterability", {}).get("paper", "")
-    return Notebook(path.stem, path, title, paper, parse_parameters(source))
+    about = content.metadata.get("clusterability", {})
+    return Notebook(
+        path.stem, path, title, about.get("paper", ""), about.get("last", False), parse_parameters(source)
+    )
 
 
 def parse_parameters(source: str) -> dict[str, Parameter]:

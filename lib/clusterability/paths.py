@@ -34,6 +34,12 @@ def results_file(figure: str, store: str) -> Path:
     return folder / f"{figure}.csv"
 
 
+def artefact_file(figure: str, store: str) -> Path:
+    """Arrays that a figure draws besides its rows; stores as for :func:`results_file`."""
+    folder = data_folder() / "artefacts" if store == "paper" else local_folder() / "artefacts" / store
+    return folder / f"{figure}.npz"
+
+
 def networks_folder() -> Path:
     """Trained networks, kept so that they are not trained again."""
     return local_folder() / "networks"

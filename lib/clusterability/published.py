@@ -9,8 +9,16 @@ from clusterability import paths
 PLACE = ["dataset", "condition", "pruned"]
 
 
-def load(experiment: str, architecture: str) -> pd.DataFrame:
+_NULL_MODELS = {"all weights of a layer": "layer", "nonzero weights of a layer": "nonzero"}
+
+
+def load(experiment: str, architecture: str, null_model: str | None = None) -> pd.DataFrame:
     """Published summaries of one experiment on one architecture.
+
+    Parameters
+    ----------
+    null_model : {"layer", "nonzero"}, optional
+        Only the rows that were compared with these shuffles; by default all.
 
     Returns
     -------
@@ -20,7 +28,10 @@ def load(experiment: str, architecture: str) -> pd.DataFrame:
     """
     table = pd.read_csv(paths.data_folder() / "published.csv")
     chosen = (table["experiment"] == experiment) & (table["architecture"] == architecture)
-    return table[chosen].reset_index(drop=True)
+    table = table[chosen].replace({"null_model": _NULL_MODELS})
+    if null_model is not None:
+        table = table[table["null_model"] == null_model]
+    return table.reset_index(drop=True)
 
 
 def summarize(rows: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
@@ -37,6 +48,26 @@ def summarize(rows: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     for column in columns:
         parts[f"{column}_mean"], parts[f"{column}_sd"] = groups[column].mean(), groups[column].std()
     return pd.DataFrame(parts)
+
+
+def spreads(rows: pd.DataFrame, columns: list[str], by: str) -> pd.DataFrame:
+    """As :func:`summarize`, for every value of another column; that value follows a column's name.
+
+    >>> rows = pd.DataFrame({"dataset": "mnist", "condition": "Control", "pruned": True, "seed": [0, 1],
+    ...                      "k": 4, "z": [-1.0, -3.0]})
+    >>> spreads(rows, ["z"], by="k")[["z, 4_mean", "n"]].iloc[0].tolist()
+    [-2.0, 2.0]
+    """
+    parts = [
+        summarize(part, columns).drop(columns="n").rename(columns=lambda name, value=value: _at(name, value))
+        for value, part in rows.groupby(by, sort=False)
+    ]
+    return pd.concat(parts, axis=1).assign(n=rows.groupby(PLACE, sort=False)["seed"].nunique())
+
+
+def _at(name: str, value: object) -> str:
+    stem, kind = name.rsplit("_", 1)
+    return f"{stem}, {value}_{kind}"
 
 
 def beside(rows: pd.DataFrame, published: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:

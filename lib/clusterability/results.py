@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from clusterability.errors import InputError
@@ -15,18 +16,48 @@ from clusterability.paths import written_whole
 COLUMNS = [
     "dataset", "condition", "pruned", "seed", "n_clusters", "ncut", "shuffled_mean", "shuffled_sd", "z", "p",
     "train_accuracy", "test_accuracy", "train_loss", "test_loss", "running_train_accuracy", "penalty",
-    "in_out_ratio", "vertices", "small_weights", "architecture", "epochs", "pruning_epochs", "null_model",
-    "n_shuffles", "device", "seconds", "date", "version", "software", "data", "key",
+    "in_out_ratio", "vertices", "effective_clusters", "small_weights", "architecture", "epochs",
+    "pruning_epochs", "epoch", "null_model", "n_shuffles", "n_eigenvectors", "device", "seconds", "date",
+    "version", "software", "data", "key", "eigenvalues", "late_shares", "shuffled_ncuts", "volume_shares",
+    "vertex_shares",
 ]  # fmt: skip
 """Columns of every table. ``seconds`` is the time this row's training and measuring took while other
 networks shared the machine; ``data`` is the fingerprint of the data set; ``key`` names everything that
-determines the row; ``small_weights`` is the share of the nonzero weights that are smaller than one full
-step of the optimizer."""
+determines the row; ``epoch`` counts the epochs passed, through training and pruning; ``small_weights`` is
+the share of the nonzero weights that are smaller than one full step of the optimizer. The last five hold
+several numbers each, see :func:`numbers`: the smallest eigenvalues, how much of their eigenvectors lies in
+the later half of the layers, every shuffle's n-cut, and the clusters' shares of volume and of vertices."""
 
+_LISTS = ["eigenvalues", "late_shares", "shuffled_ncuts", "volume_shares", "vertex_shares"]
 _TEXTS = [
     "dataset", "condition", "architecture", "null_model", "device", "date", "version", "software", "data", "key",
+    *_LISTS,
 ]  # fmt: skip
-_ORDER = ["dataset", "condition", "pruned", "seed", "n_clusters", "null_model", "n_shuffles", "key"]
+_FLOATS = [
+    "ncut", "shuffled_mean", "shuffled_sd", "z", "p", "train_accuracy", "test_accuracy", "train_loss", "test_loss",
+    "running_train_accuracy", "penalty", "in_out_ratio", "effective_clusters", "small_weights", "seconds",
+]  # fmt: skip
+_DIGITS = 8
+_ORDER = ["dataset", "condition", "pruned", "seed", "epoch", "n_clusters", "n_eigenvectors", "null_model",
+          "n_shuffles", "key"]  # fmt: skip
+
+
+def listed(values: Sequence[float]) -> str:
+    """Several numbers as one text, to six digits; what is below 1e-8 is rounding.
+
+    >>> listed([0.25, 10.0])
+    '0.25 10'
+    """
+    return " ".join(f"{round(float(value), 8):.6g}" for value in values)
+
+
+def numbers(text: str) -> np.ndarray:
+    """The numbers that :func:`listed` wrote.
+
+    >>> numbers("0.25 10").tolist()
+    [0.25, 10.0]
+    """
+    return np.array(text.split(), dtype=float)
 
 
 def key_of(specification: dict) -> str:
@@ -68,12 +99,46 @@ def read_all(*files: Path) -> pd.DataFrame:
     return pd.concat(filled, ignore_index=True).drop_duplicates("key", keep="first", ignore_index=True)
 
 
+def _rounded(value: float) -> float:
+    return float(f"{value:.{_DIGITS}g}")
+
+
 def merge(path: Path, rows: Iterable[dict]) -> None:
-    """Add rows to the table in ``path``, in place of those with the same key; sort; write whole."""
+    """Add rows to the table in ``path``, in place of those with the same key; sort; write whole.
+
+    Numbers are written to eight digits, so that rounding of the last bit does not change the file.
+    """
     new = pd.DataFrame(list(rows), columns=COLUMNS)
     old = read(path)
     old = old[~old["key"].isin(new["key"])]
     table = pd.concat([old, new]) if len(old) else new
+    table = table.astype(dict.fromkeys(_FLOATS, float))
+    table[_FLOATS] = table[_FLOATS].map(_rounded)
     table = table.sort_values(_ORDER, kind="stable")
     with written_whole(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def changes(rows: pd.DataFrame, columns: Sequence[str], phases: Mapping[str, tuple[int, int]]) -> pd.DataFrame:
+    """How numbers of networks measured along training change from one epoch to another.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        One row a data set, condition, seed and epoch.
+    columns : sequence of str
+        The numbers.
+    phases : mapping of str to (int, int)
+        First and last epoch of every phase.
+
+    Returns
+    -------
+    DataFrame
+        ``dataset``, ``condition``, ``seed``, ``phase`` and the changes, a row a network and phase.
+    """
+    table = rows.set_index(["dataset", "condition", "seed", "epoch"])[list(columns)].unstack("epoch")
+    parts = [
+        (table.xs(last, axis=1, level="epoch") - table.xs(first, axis=1, level="epoch")).assign(phase=phase)
+        for phase, (first, last) in phases.items()
+    ]
+    return pd.concat(parts).reset_index()

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from clusterability.clustering import check_n_clusters, in_out_ratio, spectral_clustering
+from clusterability.clustering import (
+    check_n_clusters,
+    effective_number,
+    in_out_ratio,
+    shares,
+    spectral_clustering,
+)
 from clusterability.errors import InputError
 from clusterability.graphs import LayeredGraph, check_matrices, without_isolated
+from clusterability.spectral import laplacian_eigenpairs
 
 NULL_MODELS = ("layer", "nonzero")
+_MORE_EIGENVALUES = 4  # than clusters, to see whether a gap follows the last one used
 _ROUNDING = 1e-12  # relative size of what n-cuts of the same graph and labels differ by
 
 
@@ -80,18 +88,28 @@ class Measurement:
     n_clusters : int
     n_shuffles : int
         Random networks that the n-cut is compared with.
+        At 0 it is not compared.
     null_model : {"layer", "nonzero"}
+    n_eigenvectors : int, optional
+        Dimensions of the embedding; by default as many as there are clusters.
     """
 
     n_clusters: int = 12
     n_shuffles: int = 50
     null_model: str = "layer"
+    n_eigenvectors: int | None = None
 
     def __post_init__(self) -> None:
         check_n_clusters(self.n_clusters)
         check_null_model(self.null_model)
-        if self.n_shuffles < 1:
-            raise InputError(f"{self.n_shuffles} shuffles asked for: at least 1 is needed")
+        if self.n_shuffles < 0:
+            raise InputError(f"{self.n_shuffles} shuffles asked for: 0 or more are needed")
+        if self.n_eigenvectors is not None and self.n_eigenvectors < 1:
+            raise InputError(f"{self.n_eigenvectors} eigenvectors asked for: at least 1 is needed")
+
+    def as_dict(self) -> dict:
+        """Plain dictionary, without options that change nothing."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +125,13 @@ class Clusterability:
     n_vertices : int
         Neurons that are not isolated.
     n_clusters : int
+    eigenvalues : ndarray
+        The smallest of the normalized Laplacian, ascending: four more than there are clusters, where
+        the graph has so many.
+    late_shares : ndarray, an entry an eigenvalue
+        Share of the squared unit eigenvector that lies in the later half of the layers.
+    volume_shares, vertex_shares : ndarray (n_clusters,)
+        Every cluster's share of the volume and of the vertices, the largest volume first.
     """
 
     ncut: float
@@ -114,14 +139,25 @@ class Clusterability:
     labels: list[np.ndarray]
     n_vertices: int
     n_clusters: int
+    eigenvalues: np.ndarray
+    late_shares: np.ndarray
+    volume_shares: np.ndarray
+    vertex_shares: np.ndarray
 
     @property
     def z(self) -> float:
-        return z_score(self.ncut, self.shuffled_ncuts)
+        """NaN if there are no shuffles."""
+        return z_score(self.ncut, self.shuffled_ncuts) if len(self.shuffled_ncuts) else float("nan")
 
     @property
     def p(self) -> float:
-        return p_value(self.ncut, self.shuffled_ncuts)
+        """NaN if there are no shuffles."""
+        return p_value(self.ncut, self.shuffled_ncuts) if len(self.shuffled_ncuts) else float("nan")
+
+    @property
+    def effective_clusters(self) -> float:
+        """Number of clusters of equal volume that are as diverse as these."""
+        return effective_number(self.volume_shares)
 
     @property
     def in_out_ratio(self) -> float:
@@ -173,7 +209,10 @@ def measure(
             candidate = kept
         graph = LayeredGraph.of(candidate)
         check_n_clusters(measurement.n_clusters, graph.n_vertices)
-        result = spectral_clustering(graph, measurement.n_clusters, int(clustering_seed.generate_state(1)[0]))
+        result = spectral_clustering(
+            graph, measurement.n_clusters, int(clustering_seed.generate_state(1)[0]),
+            n_eigenvectors=measurement.n_eigenvectors,
+        )  # fmt: skip
         if progress is not None:
             progress()
         return result
@@ -181,12 +220,23 @@ def measure(
     # Clusterings side by side on one core each beat one clustering on all cores.
     with threadpool_limits(1), ThreadPoolExecutor(workers) as pool:
         own, *others = pool.map(cluster, range(measurement.n_shuffles + 1))
+        graph = LayeredGraph.of(kept)
+        n_pairs = min(measurement.n_clusters + _MORE_EIGENVALUES, n_vertices)
+        eigenvalues, eigenvectors = laplacian_eigenpairs(graph, n_pairs)
+    n_layers = len(graph.layer_sizes)
+    n_early = sum(graph.layer_sizes[: n_layers - n_layers // 2])
+    volumes, counts = shares(own.labels, graph.degree), shares(own.labels, np.ones(n_vertices))
+    order = np.argsort(-volumes, kind="stable")
     return Clusterability(
         ncut=own.ncut,
         shuffled_ncuts=np.array([clustering.ncut for clustering in others]),
         labels=_by_layer(own.labels, present),
         n_vertices=n_vertices,
         n_clusters=measurement.n_clusters,
+        eigenvalues=eigenvalues,
+        late_shares=np.square(eigenvectors[n_early:]).sum(axis=0),
+        volume_shares=volumes[order],
+        vertex_shares=counts[order],
     )
 
 

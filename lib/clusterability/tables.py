@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
 from clusterability.claims import Claim
-from clusterability.datasets import TITLES
+from clusterability.comparison import adjusted
+from clusterability.datasets import TITLES, dimensions, sources
 
+STATES = {False: "unpruned", True: "pruned"}
+"""Pruning states for readers."""
 _NETWORK_COLUMNS = {
     "ncut": "n-cut",
     "shuffled_mean": "shuffled n-cut, mean",
@@ -47,8 +51,12 @@ def comparison(table: pd.DataFrame, columns: dict[str, str], percent: Sequence[s
         Columns to show in per cent.
     """
     rows = []
-    for (dataset, condition, _), row in table.iterrows():
-        cells = {"Data set": TITLES[dataset], "Condition": condition, "n": f"{row['n']:.0f}"}
+    states = table.index.get_level_values("pruned").unique()
+    for (dataset, condition, pruned), row in table.iterrows():
+        cells = {"Data set": TITLES[dataset], "Condition": condition}
+        if len(states) > 1:
+            cells["State"] = STATES[pruned]
+        cells["n"] = f"{row['n']:.0f}"
         for column, heading in columns.items():
             factor = 100 if column in percent else 1
             sources = {f"{heading}, ours": column, f"{heading}, published": f"published_{column}"}
@@ -71,10 +79,94 @@ def networks(rows: pd.DataFrame) -> HTML:
     return html(cells)
 
 
+def significance(rows: pd.DataFrame, level: float = 0.05) -> HTML:
+    """How many networks are more clusterable than chance, before and after correction of p.
+
+    Corrected for the number of all rows given: by Benjamini & Hochberg's procedure (of the networks
+    called significant, a share of ``level`` may be false) and by Holm's (the chance that even one is).
+    """
+    rows = rows.assign(bh=adjusted(rows["p"], "bh"), holm=adjusted(rows["p"], "holm"))
+    lines = []
+    for (dataset, condition, pruned), part in rows.groupby(["dataset", "condition", "pruned"], sort=False):
+        line = {"Data set": TITLES[dataset], "Condition": condition, "State": STATES[pruned], "n": str(len(part))}
+        for column, heading in {"p": "p", "bh": "p after Benjamini-Hochberg", "holm": "p after Holm"}.items():
+            line[f"{heading} ≤ {level:g}"] = str((part[column] <= level).sum())
+        line["smallest p possible"] = _listed((1 / (1 + part["n_shuffles"])).map("{:.3g}".format))
+        lines.append(line)
+    return html(pd.DataFrame(lines))
+
+
+def agreement(compared: pd.DataFrame) -> HTML:
+    """Ours against published, as :func:`clusterability.comparison.agreement` gives it."""
+    cells = pd.DataFrame(
+        {
+            "Condition": compared["name"],
+            "ours": [f"{spread(r.mean, r.sd)} ({r.n:.0f})" for r in compared.itertuples()],
+            "published": [
+                f"{spread(r.published_mean, r.published_sd)} ({r.published_n:.0f})" for r in compared.itertuples()
+            ],
+            "difference in sd [95 %]": [
+                f"{spread(r.difference, math.nan, 1)} [{spread(r.low, math.nan, 1)}, {spread(r.high, math.nan, 1)}]"
+                for r in compared.itertuples()
+            ],
+            "p, difference": [f"{p:.2g}" for p in compared["difference_p"]],
+            "p, equivalence": [f"{p:.2g}" for p in compared["equivalence_p"]],
+            "Verdict": compared["verdict"],
+        }
+    )
+    if compared["equivalence_p"].isna().all():
+        cells = cells.drop(columns="p, equivalence")
+    if "why" in compared:
+        cells["Why"] = compared["why"]
+    return html(cells)
+
+
 def claims(evaluated: Sequence[Claim]) -> HTML:
     """Claims, whether each holds, and the numbers that say so."""
     rows = [{"Claim": c.statement, "Verdict": c.verdict, "Numbers": c.numbers} for c in evaluated]
     return html(pd.DataFrame(rows))
+
+
+def clusters(weights: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> HTML:
+    """Every cluster's share of the volume, what of its volume stays inside, and its neurons a layer.
+
+    Parameters
+    ----------
+    weights : sequence of ndarray (out, in)
+    labels : sequence of ndarray of int
+        Cluster of every neuron, an array a layer; −1 for isolated neurons.
+    """
+    n_clusters = 1 + max(int(layer.max()) for layer in labels)
+    volume, inside = np.zeros(n_clusters), np.zeros(n_clusters)
+    for weight, before, after in zip(weights, labels[:-1], labels[1:], strict=True):
+        out, into = np.nonzero(weight)
+        size = np.abs(weight[out, into])
+        np.add.at(volume, before[into], size)
+        np.add.at(volume, after[out], size)
+        same = before[into] == after[out]
+        np.add.at(inside, before[into][same], 2 * size[same])
+    lines = []
+    for cluster in np.argsort(-volume, kind="stable"):
+        line = {
+            "Cluster": str(cluster + 1),
+            "volume, %": spread(100 * volume[cluster] / volume.sum(), math.nan, 1),
+            "of it inside, %": spread(100 * inside[cluster] / volume[cluster], math.nan, 1),
+        }
+        for layer, label in enumerate(labels):
+            line[f"neurons, layer {layer + 1}"] = str((label == cluster).sum())
+        lines.append(line)
+    return html(pd.DataFrame(lines))
+
+
+def datasets(names: Sequence[str]) -> HTML:
+    """Data sets by name: what they are called, their sizes and what they are made from."""
+    lines = []
+    for name in names:
+        n_features, n_outputs = dimensions(name)
+        made_from = ", ".join(TITLES[source] for source in sources(name))
+        lines.append({"Data set": TITLES[name], "Name": name, "Inputs": str(n_features), "Outputs": str(n_outputs),
+                      "Made from": made_from or "–"})  # fmt: skip
+    return html(pd.DataFrame(lines))
 
 
 def provenance(rows: pd.DataFrame) -> HTML:

@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 import torch
@@ -19,116 +18,11 @@ from torch import Tensor
 
 from clusterability.datasets import Dataset
 from clusterability.errors import InputError
-from clusterability.networks import MLP, Stack, gradients, initialize, logits
-from clusterability.pruning import check_sparsity, magnitude_mask, sparsity_at
+from clusterability.networks import Stack, clusterable, gradients, initialize, logits, output_errors
+from clusterability.pruning import magnitude_mask, sparsity_at
+from clusterability.specs import SCORES, SHARED_IN_STACK, NetworkSpec, States, TrainedNetwork, Training
 
 Progress = Callable[[float], None]
-
-
-@dataclass(frozen=True)
-class Training:
-    """How a network is trained; the defaults are the papers' (C, section 3.1 and appendix).
-
-    Attributes
-    ----------
-    epochs, pruning_epochs : int
-        Passes over the training examples before and during pruning; 0 pruning epochs: not pruned.
-    batch_size : int
-    learning_rate : float
-        Of Adam with β = (0.9, 0.999), ε = 1e-7, started afresh for pruning.
-    dropout : float
-        Rate after every hidden layer.
-    l1, l2 : float
-        Coefficients of Σ|w| and Σw² over all weights.
-    first_layer_l1 : float
-        Coefficient of Σ|w| on the first layer *instead of* ``l1`` and ``l2`` there, if positive: the
-        released "L2 Reg" networks were trained so.
-    initial_sparsity, final_sparsity : float
-        Where the pruning schedule starts and ends.
-    mask_interval : int
-        Optimizer steps between two choices of the weights that stay.
-    regrowth : bool
-        Whether a removed weight can come back: new masks are then chosen from the weights as the
-        optimizer left them, so it returns if one step carries it past a weight that stays; else
-        from the masked weights, so that what is removed stays removed.
-    """
-
-    epochs: int = 20
-    pruning_epochs: int = 20
-    batch_size: int = 128
-    learning_rate: float = 1e-3
-    dropout: float = 0.0
-    l1: float = 0.0
-    l2: float = 0.0
-    first_layer_l1: float = 0.0
-    initial_sparsity: float = 0.5
-    final_sparsity: float = 0.9
-    mask_interval: int = 10
-    regrowth: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "mask_interval"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} {getattr(self, name)}: at least 1 is needed")
-        for name in ("pruning_epochs", "l1", "l2", "first_layer_l1"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise InputError(f"{name} {getattr(self, name):g}: it must be finite and not negative")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"dropout {self.dropout:g}: the rate must be at least 0 and below 1")
-        if not 0 < self.learning_rate < math.inf:
-            raise InputError(f"learning_rate {self.learning_rate:g}: it must be finite and positive")
-        check_sparsity(self.initial_sparsity)
-        check_sparsity(self.final_sparsity)
-
-
-SHARED_IN_STACK = ("epochs", "pruning_epochs", "batch_size", "learning_rate", "initial_sparsity",
-                   "final_sparsity", "mask_interval", "regrowth")  # fmt: skip
-"""Fields of :class:`Training` in which networks of one stack must agree; the others may differ."""
-
-
-@dataclass(frozen=True)
-class NetworkSpec:
-    """All that determines one network, up to the device's rounding."""
-
-    dataset: str
-    architecture: MLP
-    training: Training
-    seed: int
-
-    def as_dict(self) -> dict:
-        """Plain nested dictionary, without the fields of ``training`` that have their default value.
-
-        What names a network by it keeps its name when training gains an option.
-        """
-        changed = {
-            field.name: value
-            for field in fields(Training)
-            if (value := getattr(self.training, field.name)) != field.default
-        }
-        return {**asdict(self), "training": changed}
-
-
-@dataclass(frozen=True, eq=False)
-class TrainedNetwork:
-    """Weights and scores of one network at one moment.
-
-    Attributes
-    ----------
-    weights : list of ndarray (out, in) float32
-    biases : list of ndarray (out,) float32
-    scores : dict of float
-        ``train_accuracy``, ``test_accuracy``, ``train_loss``, ``test_loss`` (mean cross-entropy in
-        nats) with dropout off; ``running_train_accuracy``, the mean over the last epoch's batches
-        with dropout on; ``penalty``, the value of the L1 and L2 terms.
-    """
-
-    weights: list[np.ndarray]
-    biases: list[np.ndarray]
-    scores: dict[str, float]
-
-
-States = dict[bool, TrainedNetwork]
-"""One network's results by moment: False before pruning, True after."""
 
 
 def train(
@@ -136,11 +30,15 @@ def train(
     dataset: Dataset,
     device: str = "cpu",
     *,
+    keep_epochs: Sequence[int] = (),
     workers: int | None = None,
     stack_size: int = 128,
     progress: Progress | None = None,
 ) -> Iterator[tuple[int, States]]:
     """Train networks together and yield each with its position in ``specs`` as soon as it is done.
+
+    Kept of each are the network at the end of training, at the end of pruning, and after the
+    ``keep_epochs``.
 
     On a CPU, ``workers`` threads (by default one a core) train one network each; on a GPU, stacks of
     up to ``stack_size`` networks run as batched products.
@@ -150,6 +48,8 @@ def train(
     specs : sequence of NetworkSpec
         They must agree in architecture, epochs, batch size, learning rate and pruning schedule; seeds
         and regularization may differ.
+    keep_epochs : sequence of int
+        Epochs passed, counted through training and pruning; 0: before the first step.
     progress : callable, optional
         Called with every finished share of the work, in networks; the shares sum to ``len(specs)``.
 
@@ -181,7 +81,7 @@ def train(
 
     def run(positions: range) -> list[tuple[int, States]]:
         with one_thread():
-            results = _train_stack([specs[i] for i in positions], data, device, tell)
+            results = _train_stack([specs[i] for i in positions], data, device, keep_epochs, tell)
         return list(zip(positions, results, strict=True))
 
     with ThreadPoolExecutor(workers) as pool:
@@ -227,10 +127,11 @@ def one_thread() -> Iterator[None]:
 def _check_together(specs: Sequence[NetworkSpec], dataset: Dataset) -> None:
     for spec in specs:
         sizes = spec.architecture.sizes
-        if sizes[0] != dataset.n_features or sizes[-1] < dataset.n_classes:
+        wrong_outputs = sizes[-1] != dataset.n_outputs if dataset.regression else sizes[-1] < dataset.n_outputs
+        if sizes[0] != dataset.n_features or wrong_outputs:
             raise InputError(
                 f"{spec.architecture.name} does not fit {dataset.name}: "
-                f"{dataset.n_features} inputs and {dataset.n_classes} classes"
+                f"{dataset.n_features} inputs and {dataset.n_outputs} outputs"
             )
     first = specs[0] if specs else None
     for spec in specs:
@@ -252,25 +153,53 @@ class _Randomness:
 
 
 def _train_stack(
-    specs: Sequence[NetworkSpec], data: dict[str, tuple[Tensor, Tensor]], device: str, tell: Progress
+    specs: Sequence[NetworkSpec],
+    data: dict[str, tuple[Tensor, Tensor]],
+    device: str,
+    keep_epochs: Sequence[int],
+    tell: Progress,
 ) -> list[States]:
     randomness = [_Randomness(spec.seed, device) for spec in specs]
+    training = specs[0].training
+    states: dict[int, list[TrainedNetwork]] = {}
     with torch.no_grad():
-        stack = initialize(specs[0].architecture, [r.weights for r in randomness]).to(device)
-        phase = _Phase(specs, stack, randomness, data, device, tell)
-        training = specs[0].training
-        states = {False: phase.run(training.epochs, pruning=False)}
+        stack = _initial(specs, randomness).to(device)
+        phases = _Phases(specs, stack, randomness, data, device, keep_epochs, tell)
+        if 0 in keep_epochs or not training.epochs:
+            states[0] = phases.snapshot([math.nan] * len(specs))
+        states |= phases.run(training.epochs, pruning=False)
         if training.pruning_epochs:
-            states[True] = phase.run(training.pruning_epochs, pruning=True)
-    return [{pruned: networks[n] for pruned, networks in states.items()} for n in range(len(specs))]
+            states |= phases.run(training.pruning_epochs, pruning=True)
+    return [{epoch: networks[n] for epoch, networks in states.items()} for n in range(len(specs))]
 
 
-class _Phase:
+def _initial(specs: Sequence[NetworkSpec], randomness: Sequence[_Randomness]) -> Stack:
+    stack = initialize(specs[0].architecture, [r.weights for r in randomness])
+    for n, (spec, r) in enumerate(zip(specs, randomness, strict=True)):
+        training = spec.training
+        if training.initial_groups:
+            scaled = clusterable(
+                [weight[n] for weight in stack.weights], training.initial_groups, training.initial_damping,
+                r.weights, first_layer=training.initial_first_layer,
+            )  # fmt: skip
+            for weight, new in zip(stack.weights, scaled, strict=True):
+                weight[n] = new
+    return stack
+
+
+def untrained(spec: NetworkSpec) -> TrainedNetwork:
+    """The network before its first step, without scores: no data are needed."""
+    stack = _initial([spec], [_Randomness(spec.seed, "cpu")])
+    return TrainedNetwork(*stack.network(0), dict.fromkeys(SCORES, math.nan))
+
+
+class _Phases:
     """The training loop over one stack; run once to train and once more to prune."""
 
-    def __init__(self, specs, stack: Stack, randomness, data, device: str, tell: Progress) -> None:
+    def __init__(self, specs, stack: Stack, randomness, data, device: str, keep_epochs, tell: Progress) -> None:
         self.specs, self.stack, self.randomness = specs, stack, randomness
         self.data, self.device, self.tell = data, device, tell
+        self.keep_epochs = set(keep_epochs)
         self.training: Training = specs[0].training
         rates = torch.tensor([spec.training.dropout for spec in specs])
         self.dropped = [n for n, rate in enumerate(rates.tolist()) if rate > 0]
@@ -282,17 +211,20 @@ class _Phase:
         self.l1, self.l2 = ([c[:, i, None, None].to(device) for i in range(n_layers)] for c in (l1, l2))
         self.l1_layers, self.l2_layers = ([i for i in range(n_layers) if c[:, i].any()] for c in (l1, l2))
 
-    def run(self, epochs: int, *, pruning: bool) -> list[TrainedNetwork]:
+    def run(self, epochs: int, *, pruning: bool) -> dict[int, list[TrainedNetwork]]:
+        """Train, or prune, for so many epochs; the networks after those to keep and after the last."""
         stack, training = self.stack, self.training
         x, y = self.data["train"]
         n_networks, n_examples = len(self.specs), len(x)
         steps_per_epoch = -(-n_examples // training.batch_size)
         last_step = epochs * steps_per_epoch
         optimizer = torch.optim.Adam(stack.parameters, lr=training.learning_rate, eps=1e-7, fused=True)
-        share = n_networks / (training.epochs + training.pruning_epochs)
+        share = n_networks / max(1, training.epochs + training.pruning_epochs)
+        before = training.last_epoch(False) if pruning else 0
         step = 0
         masks: list[Tensor] = []
-        for _ in range(epochs):
+        states = {}
+        for epoch in range(1, epochs + 1):
             order = torch.stack([torch.randperm(n_examples, generator=r.order) for r in self.randomness])
             order = order.to(self.device)
             correct = torch.zeros(n_networks, device=self.device)
@@ -311,10 +243,13 @@ class _Phase:
                 optimizer.step()
                 correct += result.correct
                 step += 1
+            if pruning and epoch == epochs:
+                masks = self._new_masks(masks, last_step, last_step)
+            if epoch == epochs or before + epoch in self.keep_epochs:
+                running = (correct / n_examples).tolist() if not y.is_floating_point() else [math.nan] * n_networks
+                states[before + epoch] = self.snapshot(running, masks)
             self.tell(share)
-        if pruning:
-            self._apply(self._new_masks(masks, last_step, last_step))
-        return self._snapshot((correct / n_examples).tolist())
+        return states
 
     def _new_masks(self, masks: list[Tensor], step: int, last_step: int) -> list[Tensor]:
         training = self.training
@@ -346,24 +281,21 @@ class _Phase:
         for layer in self.l2_layers:
             weight_gradients[layer] += 2 * self.l2[layer] * self.stack.weights[layer]
 
-    def _snapshot(self, running_accuracy: list[float]) -> list[TrainedNetwork]:
+    def snapshot(self, running_accuracy: list[float], masks: Sequence[Tensor] = ()) -> list[TrainedNetwork]:
+        """Copies and scores of all networks, their pruned weights at zero."""
+        stack = self.stack
+        if masks:
+            stack = Stack([w * mask for w, mask in zip(stack.weights, masks, strict=True)], stack.biases)
         penalty = torch.zeros(len(self.specs), device=self.device)
-        for l1, l2, weight in zip(self.l1, self.l2, self.stack.weights, strict=True):
+        for l1, l2, weight in zip(self.l1, self.l2, stack.weights, strict=True):
             penalty += (l1 * weight.abs() + l2 * weight.square()).sum((1, 2))
-        scores = {split: evaluate(self.stack, *self.data[split]) for split in ("train", "test")}
+        train, test = (evaluate(stack, *self.data[split]) for split in ("train", "test"))
         return [
             TrainedNetwork(
-                *self.stack.network(n),
-                {
-                    "train_accuracy": scores["train"][0][n],
-                    "test_accuracy": scores["test"][0][n],
-                    "train_loss": scores["train"][1][n],
-                    "test_loss": scores["test"][1][n],
-                    "running_train_accuracy": running_accuracy[n],
-                    "penalty": penalty[n].item(),
-                },
+                *stack.network(n),
+                dict(zip(SCORES, (train[0][n], test[0][n], train[1][n], test[1][n], *rest), strict=True)),
             )
-            for n in range(len(self.specs))
+            for n, rest in enumerate(zip(running_accuracy, penalty.tolist(), strict=True))
         ]
 
 
@@ -375,18 +307,27 @@ def _coefficients(training: Training, n_layers: int) -> tuple[list[float], list[
 
 
 def evaluate(stack: Stack, x: Tensor, y: Tensor, batch_size: int = 2000) -> tuple[list[float], list[float]]:
-    """Accuracy and mean cross-entropy (nats) of every network of a stack, without dropout.
+    """Accuracy and mean loss of every network of a stack, without dropout.
 
     Parameters
     ----------
     x : Tensor (examples, in)
-    y : Tensor (examples,) of int64
+    y : Tensor (examples,) of int64, or (examples, out) of float32
+
+    Returns
+    -------
+    accuracies : list of float
+        NaN for regressions.
+    losses : list of float
+        Cross-entropy in nats, or squared error.
     """
     n_networks = len(stack.weights[0])
-    correct = torch.zeros(n_networks, dtype=torch.float64, device=x.device)
-    loss = torch.zeros(n_networks, dtype=torch.float64, device=x.device)
-    for inputs, labels in zip(x.split(batch_size), y.split(batch_size), strict=True):
-        log_p = logits(stack, inputs.expand(n_networks, -1, -1)).log_softmax(-1)
-        correct += (log_p.argmax(-1) == labels).sum(1)
-        loss -= log_p.gather(2, labels.expand(n_networks, -1)[..., None]).sum((1, 2), dtype=torch.float64)
-    return (correct / len(x)).tolist(), (loss / len(x)).tolist()
+    hits = torch.zeros(n_networks, dtype=torch.float64, device=x.device)
+    total = torch.zeros(n_networks, dtype=torch.float64, device=x.device)
+    for inputs, targets in zip(x.split(batch_size), y.split(batch_size), strict=True):
+        outputs = logits(stack, inputs.expand(n_networks, -1, -1))
+        loss, correct, _ = output_errors(outputs, targets.expand(n_networks, *targets.shape))
+        hits += correct
+        total += loss * len(inputs)
+    accuracies = [math.nan] * n_networks if y.is_floating_point() else (hits / len(x)).tolist()
+    return accuracies, (total / len(x)).tolist()

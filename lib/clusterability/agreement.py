@@ -1,0 +1,135 @@
+"""Every published condition beside ours: how far apart, and a verdict, from the committed rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from clusterability import datasets, paths, published, results
+from clusterability.comparison import (
+    Sample,
+    adjusted,
+    cohens_d,
+    cohens_d_interval,
+    difference_p,
+    equivalence_p,
+)
+
+TABLES = {
+    "factors": [
+        "mlp-regularization", "mlp-regularization-pruned", "mlp-clusterable-init", "mlp-halves",
+        "control-distribution",
+    ],
+    "random init": ["random-init"],
+    "null models": ["null-models"],
+    "alternative datasets": ["alternative-datasets"],
+}  # fmt: skip
+"""For every published experiment, the figures whose rows repeat it."""
+_ARCHITECTURE = "mlp 784-256x4-10"
+_NETWORK = ["dataset", "condition", "pruned", "null_model", "seed"]
+# What the pages call the networks that the papers call Control and Dropout on lines.
+_SAME = {"Lines": "Control", "Lines, dropout": "Dropout"}
+
+
+def pairs(column: str = "ncut") -> pd.DataFrame:
+    """Mean, standard deviation and number of networks, ours and published, a row a condition.
+
+    Parameters
+    ----------
+    column : {"ncut", "z"}
+
+    Returns
+    -------
+    DataFrame
+        ``experiment``, ``dataset``, ``condition``, ``pruned``, ``null_model``, ``mean``, ``sd``, ``n``,
+        ``published_mean``, ``published_sd``, ``published_n``. Conditions that we have not computed are
+        left out, and so is an n-cut that the same networks have under another null model.
+    """
+    parts = []
+    for experiment, figures in TABLES.items():
+        theirs = published.load(experiment, _ARCHITECTURE)
+        rows = _comparable(figures)
+        keys = ["dataset", "condition", "pruned"] + (["null_model"] if experiment == "null models" else [])
+        ours = rows.groupby(keys, sort=False)[column].agg(["mean", "std", "size"])
+        ours.columns = ["mean", "sd", "n"]
+        theirs = theirs.rename(
+            columns={f"{column}_mean": "published_mean", f"{column}_sd": "published_sd", "n_networks": "published_n"}
+        )
+        both = theirs.merge(ours.reset_index(), on=keys, suffixes=("", "_ours"))
+        both = both[both["published_mean"].notna() & both["mean"].notna()]
+        parts.append(both[both["null_model"] == "layer"] if column == "ncut" else both)
+    columns = ["experiment", "dataset", "condition", "pruned", "null_model", "mean", "sd", "n"]
+    return pd.concat(parts, ignore_index=True)[[*columns, "published_mean", "published_sd", "published_n"]]
+
+
+def _comparable(figures: list[str]) -> pd.DataFrame:
+    """One row a network, measured as the papers did."""
+    rows = results.read_all(*(paths.results_file(figure, "paper") for figure in figures))
+    trained_through = rows["epochs"] + rows["pruned"].astype(int) * rows["pruning_epochs"]
+    rows = rows[
+        (rows["n_clusters"] == 12)
+        & (rows["n_eigenvectors"] == 12)
+        & (rows["epoch"] == trained_through)
+        & (rows["architecture"] == _ARCHITECTURE)
+    ]
+    known = datasets.names()
+    rows = rows.assign(
+        dataset=rows["dataset"].map(lambda name: datasets.base(name) if name in known else name),
+        condition=rows["condition"].replace(_SAME),
+    )
+    return rows.drop_duplicates(_NETWORK)
+
+
+def name(row) -> str:
+    """What a compared condition is called in tables and figures."""
+    state = {False: "unpruned", True: "pruned"}[row.pruned] if row.dataset != datasets.NONE else "random init"
+    null = {"layer": "", "nonzero": ", nonzero shuffled"}[row.null_model]
+    paper = " (2020)" if row.experiment in ("null models", "alternative datasets") else ""
+    return f"{datasets.TITLES[row.dataset]}, {row.condition}, {state}{null}{paper}"
+
+
+EQUIVALENT, COMPATIBLE, DIFFERS = "equivalent", "no difference found", "differs"
+COLOURS = {EQUIVALENT: "#009E73", COMPATIBLE: "#0072B2", DIFFERS: "#D55E00"}
+"""Colour of every verdict."""
+
+
+def judge(pairs: pd.DataFrame, margin: float | None, level: float = 0.05) -> pd.DataFrame:
+    """Ours against published, a row a condition.
+
+    Parameters
+    ----------
+    pairs : DataFrame
+        As :func:`pairs` gives them.
+    margin : float or None
+        Means closer than this count as equivalent; None: equivalence is not tested.
+    level : float
+        Of every test, after correction for the number of rows by Benjamini & Hochberg's procedure.
+
+    Returns
+    -------
+    DataFrame
+        ``pairs`` with ``name``, ``difference`` (in pooled sd), its 95 % interval ``low`` and ``high``,
+        ``difference_p`` and ``equivalence_p``, both corrected, and ``verdict``: equivalent (closer than
+        the margin, shown by test), differs (and not equivalent), or no difference found.
+    """
+    samples = [
+        (Sample(row.mean, row.sd, int(row.n)), Sample(row.published_mean, row.published_sd, int(row.published_n)))
+        for row in pairs.itertuples()
+    ]
+    intervals = [cohens_d_interval(*pair) for pair in samples]
+    result = pairs.assign(
+        name=[name(row) for row in pairs.itertuples()],
+        difference=[cohens_d(*pair) for pair in samples],
+        low=[low for low, _ in intervals],
+        high=[high for _, high in intervals],
+        difference_p=adjusted([difference_p(*pair) for pair in samples]),
+        equivalence_p=adjusted([equivalence_p(*pair, margin) for pair in samples]) if margin else np.nan,
+    )
+    verdicts = np.where(result["difference_p"] < level, DIFFERS, COMPATIBLE)
+    return result.assign(verdict=np.where(result["equivalence_p"] < level, EQUIVALENT, verdicts))
+
+
+def conditions(*compared: pd.DataFrame) -> pd.DataFrame:
+    """The distinct conditions of comparisons."""
+    columns = ["experiment", "dataset", "condition", "pruned", "null_model"]
+    return pd.concat([table[columns] for table in compared]).drop_duplicates()

@@ -1,0 +1,219 @@
+"""Train and measure what rows are still missing; keep the trained networks.
+
+Networks are cached under a key of their whole specification, with the moments that were asked for.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from clusterability import __version__, datasets, paths, results
+from clusterability.datasets import NONE, Dataset
+from clusterability.networks import Stack
+from clusterability.progress import Bar
+from clusterability.pruning import trimmed
+from clusterability.runs import KEY_VERSION, Run
+from clusterability.significance import measure
+from clusterability.specs import SHARED_IN_STACK, NetworkSpec, States, TrainedNetwork
+from clusterability.training import available_cores, evaluate, train, untrained
+
+# Share of a network's time that training takes, for the progress bar only.
+_TRAINING_SHARE = 0.85
+
+
+def compute(runs: Sequence[Run], device: str, recompute: bool, store: Callable[[list[dict]], None]) -> None:
+    """Train and measure what ``runs`` ask for.
+
+    Parameters
+    ----------
+    device : str
+        Where networks train.
+    recompute : bool
+        Train every network anew, even those in the cache.
+    store : callable
+        Called with the rows of a network as soon as it is measured.
+
+    Raises
+    ------
+    InputError
+        A data set that cannot be had, before any long work.
+    """
+    for name in {run.network.dataset: None for run in runs}:
+        if datasets.fingerprint(name) is None:
+            datasets.load(name)
+    by_network: dict[NetworkSpec, list[Run]] = {}
+    for run in runs:
+        by_network.setdefault(run.network, []).append(run)
+    bar = Bar(len(by_network), "networks")
+
+    def together(spec: NetworkSpec) -> tuple:
+        """What networks must share to train in one stack."""
+        shared = (getattr(spec.training, name) for name in SHARED_IN_STACK)
+        return spec.dataset, spec.architecture.sizes, *shared
+
+    try:
+        for _, group in groupby(sorted(by_network, key=together), key=together):
+            specs = list(group)
+            name = specs[0].dataset
+            dataset = None if name == NONE else datasets.load(name)
+            keep = sorted({run.epoch for spec in specs for run in by_network[spec]})
+            for spec, states, seconds in _networks(specs, dataset, device, keep, recompute, bar):
+                rows = [_row(run, states, seconds, dataset, device) for run in by_network[spec]]
+                store(rows)
+                bar.advance(1 - _TRAINING_SHARE)
+    finally:
+        bar.close()
+
+
+def trained_network(spec: NetworkSpec, epoch: int, device: str) -> TrainedNetwork:
+    """The network after so many epochs, from the cache or trained.
+
+    Raises
+    ------
+    InputError
+        A data set that cannot be had.
+    """
+    bar = Bar(1, "networks")
+    try:
+        [(_, states, _)] = _networks([spec], datasets.load(spec.dataset), device, [epoch], False, bar)
+    finally:
+        bar.close()
+    return states[epoch]
+
+
+def _networks(
+    specs: Sequence[NetworkSpec], dataset: Dataset | None, device: str, keep: Sequence[int], recompute: bool, bar: Bar
+) -> Iterator[tuple[NetworkSpec, States, float]]:
+    """Every specification's network after the epochs to keep, and the seconds of its training: first
+    those in the cache, then those to train."""
+    if dataset is None:
+        for spec in specs:
+            bar.advance(_TRAINING_SHARE)
+            yield spec, {0: untrained(spec)}, 0.0
+        return
+    files = {spec: _cache_file(spec, dataset, device) for spec in specs}
+    to_train = []
+    for spec in specs:
+        cached = None if recompute else _load_network(files[spec], keep)
+        if cached is None:
+            to_train.append(spec)
+            continue
+        bar.advance(_TRAINING_SHARE)
+        yield spec, *cached
+    n_cores = available_cores() if torch.device(device).type == "cpu" else 1
+    before = time.perf_counter()
+    trained = train(
+        to_train, dataset, device, keep_epochs=keep, progress=lambda share: bar.advance(_TRAINING_SHARE * share)
+    )
+    for done, (position, states) in enumerate(trained, 1):
+        seconds = (time.perf_counter() - before) * min(n_cores, len(to_train)) / done
+        _save_network(files[to_train[position]], states, seconds)
+        yield to_train[position], states, seconds
+
+
+def _row(run: Run, states: States, training_seconds: float, dataset: Dataset | None, device: str) -> dict:
+    network = _trimmed(states[run.epoch], run, dataset) if run.trimmed else states[run.epoch]
+    started = time.perf_counter()
+    measured = measure(network.weights, run.measurement, run.network.seed, workers=available_cores())
+    training = run.network.training
+    share = run.epoch / max(1, training.last_epoch(True))
+    magnitudes = np.concatenate([np.abs(weight[weight != 0]) for weight in network.weights])
+    return {
+        "dataset": run.network.dataset,
+        "condition": run.condition,
+        "pruned": run.pruned,
+        "seed": run.network.seed,
+        **asdict(run.measurement),
+        "n_eigenvectors": run.measurement.n_eigenvectors or run.measurement.n_clusters,
+        "ncut": measured.ncut,
+        "shuffled_mean": measured.shuffled_ncuts.mean() if run.measurement.n_shuffles else math.nan,
+        "shuffled_sd": measured.shuffled_ncuts.std() if run.measurement.n_shuffles else math.nan,
+        "z": measured.z,
+        "p": measured.p,
+        **network.scores,
+        "in_out_ratio": measured.in_out_ratio,
+        "vertices": measured.n_vertices,
+        "effective_clusters": measured.effective_clusters,
+        "small_weights": float(np.mean(magnitudes < training.learning_rate)),
+        "architecture": run.network.architecture.name,
+        "epochs": training.epochs,
+        "pruning_epochs": training.pruning_epochs,
+        "epoch": run.epoch,
+        "device": device if torch.device(device).type == "cpu" else torch.cuda.get_device_name(device),
+        "seconds": round(training_seconds * share + time.perf_counter() - started, 1),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "version": __version__,
+        "software": f"Python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}",
+        "data": NONE if dataset is None else dataset.fingerprint,
+        "key": run.key,
+        "eigenvalues": results.listed(measured.eigenvalues),
+        "late_shares": results.listed(measured.late_shares),
+        "shuffled_ncuts": results.listed(measured.shuffled_ncuts),
+        "volume_shares": results.listed(measured.volume_shares),
+        "vertex_shares": results.listed(measured.vertex_shares),
+    }
+
+
+def _trimmed(network: TrainedNetwork, run: Run, dataset: Dataset) -> TrainedNetwork:
+    """The network without its smallest first-layer weights, scored anew."""
+    first = trimmed(network.weights[0], run.network.training.learning_rate, run.trimmed)
+    weights = [first, *network.weights[1:]]
+    stack = Stack(*([torch.from_numpy(array)[None] for array in arrays] for arrays in (weights, network.biases)))
+    scores = dict(network.scores)
+    with torch.no_grad():
+        for split in ("train", "test"):
+            [scores[f"{split}_accuracy"]], [scores[f"{split}_loss"]] = evaluate(
+                stack, *map(torch.from_numpy, dataset.flat(split))
+            )
+    return TrainedNetwork(weights, network.biases, scores)
+
+
+def _cache_file(spec: NetworkSpec, dataset: Dataset, device: str) -> Path:
+    key = results.key_of(
+        {
+            "network": spec.as_dict(),
+            "data": dataset.fingerprint,
+            "device": torch.device(device).type,
+            "version": KEY_VERSION,
+        }
+    )
+    return paths.networks_folder() / f"{key}.npz"
+
+
+def _save_network(path: Path, states: States, seconds: float) -> None:
+    arrays: dict[str, np.ndarray] = {"seconds": np.array(seconds)}
+    for epoch, network in states.items():
+        arrays[f"epoch{epoch}_scores"] = np.array(json.dumps(network.scores))
+        for layer, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
+            arrays[f"epoch{epoch}_weight{layer}"], arrays[f"epoch{epoch}_bias{layer}"] = weight, bias
+    with paths.written_whole(path) as temporary:
+        np.savez_compressed(temporary, **arrays)
+
+
+def _load_network(path: Path, epochs: Sequence[int]) -> tuple[States, float] | None:
+    """The stored network after these epochs, and the seconds of its training; None if one lacks."""
+    if not path.is_file():
+        return None
+    states: States = {}
+    with np.load(path, allow_pickle=False) as file:
+        for epoch in epochs:
+            if f"epoch{epoch}_scores" not in file:
+                return None
+            n_layers = sum(name.startswith(f"epoch{epoch}_weight") for name in file)
+            states[epoch] = TrainedNetwork(
+                weights=[file[f"epoch{epoch}_weight{layer}"] for layer in range(n_layers)],
+                biases=[file[f"epoch{epoch}_bias{layer}"] for layer in range(n_layers)],
+                scores=json.loads(str(file[f"epoch{epoch}_scores"])),
+            )
+        return states, float(file["seconds"])

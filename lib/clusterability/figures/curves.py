@@ -1,0 +1,76 @@
+"""Numbers along training, and along the number of clusters; every network a line."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from clusterability.datasets import TITLES
+from clusterability.figures.style import handle, legend, new_figure, styles
+from clusterability.tables import STATES
+
+
+def along_training(rows: pd.DataFrame, panels: list[tuple[str, str, list[tuple[int | None, str, str]]]]) -> Figure:
+    """Numbers against the epochs passed, a column of panels a data set and condition.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Result rows of networks measured along training and pruning.
+    panels : list of (label, scale, curves)
+        For every row of panels the vertical axis's label, its scale ("linear" or "log"), and its
+        curves: number of clusters (None: any), column, name for the legend.
+    """
+    places = list(rows[["dataset", "condition"]].drop_duplicates().itertuples(index=False))
+    names = list(dict.fromkeys(name for _, _, curves in panels for _, _, name in curves))
+    looks = styles(names)
+    with new_figure(1 + 2.9 * len(places), 0.9 + 2.0 * len(panels)) as figure:
+        axes = figure.subplots(len(panels), len(places), sharex="col", sharey="row", squeeze=False)
+        for column, (dataset, condition) in enumerate(places):
+            networks = rows[(rows["dataset"] == dataset) & (rows["condition"] == condition)]
+            for panel, (label, scale, curves) in zip(axes[:, column], panels, strict=True):
+                for n_clusters, number, name in curves:
+                    chosen = networks if n_clusters is None else networks[networks["n_clusters"] == n_clusters]
+                    for _, network in chosen.drop_duplicates(["seed", "epoch"]).groupby("seed"):
+                        network = network.sort_values("epoch")
+                        panel.plot(
+                            network["epoch"], network[number], color=looks[name][0], marker=looks[name][1],
+                            markersize=2.5, linewidth=0.9, alpha=0.7,
+                        )  # fmt: skip
+                panel.axvline(networks["epochs"].iloc[0], color="0.6", linewidth=0.8, linestyle=":")
+                panel.set_yscale(scale)
+                if column == 0:
+                    panel.set_ylabel(label)
+            axes[0, column].set_title(f"{TITLES[dataset]}, {condition}", fontsize=10)
+            axes[-1, column].set_xlabel("epochs passed")
+        legend(figure, [handle(name, *look) for name, look in looks.items()], columns=3 * len(places))
+    return figure
+
+
+def z_by_clusters(rows: pd.DataFrame) -> Figure:
+    """z-score against the number of clusters, a column a data set, a row a pruning state."""
+    datasets, states = rows["dataset"].unique(), rows["pruned"].unique()
+    looks = styles(list(rows["condition"].unique()))
+    counts = sorted(rows["n_clusters"].unique())
+    with new_figure(max(6.4, 4.2 * len(datasets)), 0.9 + 3.1 * len(states)) as figure:
+        panels = figure.subplots(len(states), len(datasets), sharey="row", sharex=True, squeeze=False)
+        for (row, column), panel in np.ndenumerate(panels):
+            chosen = rows[(rows["dataset"] == datasets[column]) & (rows["pruned"] == states[row])]
+            panel.axhline(0, color="0.75", linewidth=0.8, zorder=0)
+            for (condition, _), network in chosen.groupby(["condition", "seed"], sort=False):
+                colour, marker = looks[condition]
+                network = network.sort_values("n_clusters")
+                panel.plot(
+                    [counts.index(k) for k in network["n_clusters"]], network["z"], color=colour, marker=marker,
+                    markersize=4, linewidth=0.7, alpha=0.7,
+                )  # fmt: skip
+            panel.set_yscale("symlog", linthresh=10)
+            panel.set_title(f"{TITLES[datasets[column]]}, {STATES[states[row]]}")
+            panel.set_xticks(range(len(counts)), counts)
+        for panel in panels[-1]:
+            panel.set_xlabel("number of clusters, k")
+        for panel in panels[:, 0]:
+            panel.set_ylabel("z-score")
+        legend(figure, [handle(condition, *look) for condition, look in looks.items()])
+    return figure

@@ -1,0 +1,73 @@
+"""One row to be: which network, at which moment, measured how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clusterability import __version__, results
+from clusterability.errors import InputError
+from clusterability.significance import Measurement
+from clusterability.specs import NetworkSpec
+
+# Releases that change numbers change the minor version; keys hold major and minor only.
+KEY_VERSION = ".".join(__version__.split(".")[:2])
+"""What keys of rows and networks know of the version."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row to be: a network, the moment at which it is measured, and how.
+
+    Attributes
+    ----------
+    condition : str
+        The name of what was varied.
+    network : NetworkSpec
+        Of the data set "none": not trained on anything.
+    pruned : bool
+        Whether it is measured after pruning, or after training only.
+    measurement : Measurement
+    trimmed : float
+        Share of the first layer's weights smaller than one optimizer step that are set to zero before
+        the network is scored and measured, the smallest first.
+    after_epoch : int, optional
+        Measure after so many epochs, counted through training and pruning, instead of at the end.
+    """
+
+    condition: str
+    network: NetworkSpec
+    pruned: bool
+    measurement: Measurement
+    trimmed: float = 0.0
+    after_epoch: int | None = None
+
+    def __post_init__(self) -> None:
+        training = self.network.training
+        if self.pruned and not training.pruning_epochs:
+            raise InputError("0 pruning_epochs: pruned networks need at least 1")
+        if self.after_epoch is None:
+            return
+        first, last = (training.epochs + 1, training.last_epoch(True)) if self.pruned else (0, training.epochs)
+        if not first <= self.after_epoch <= last:
+            state = "pruned" if self.pruned else "unpruned"
+            raise InputError(f"epoch {self.after_epoch}: {state} networks are those of epochs {first} to {last}")
+
+    @property
+    def epoch(self) -> int:
+        """Epochs passed when the network is measured."""
+        return self.network.training.last_epoch(self.pruned) if self.after_epoch is None else self.after_epoch
+
+    @property
+    def key(self) -> str:
+        """Name of everything that determines the row but the data's content."""
+        return results.key_of(
+            {
+                "condition": self.condition,
+                "network": self.network.as_dict(),
+                "pruned": self.pruned,
+                "measurement": self.measurement.as_dict(),
+                "version": KEY_VERSION,
+                **({"trimmed": self.trimmed} if self.trimmed else {}),
+                **({"epoch": self.after_epoch} if self.after_epoch is not None else {}),
+            }
+        )

@@ -1,0 +1,137 @@
+"""What is trained: the recipe, the network that follows it, and what comes of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+
+from clusterability.errors import InputError
+from clusterability.networks import MLP
+from clusterability.pruning import check_sparsity
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a network is trained; the defaults are the papers' (C, section 3.1 and appendix).
+
+    Attributes
+    ----------
+    epochs, pruning_epochs : int
+        Passes over the training examples before and during pruning; 0 pruning epochs: not pruned.
+    batch_size : int
+    learning_rate : float
+        Of Adam with β = (0.9, 0.999), ε = 1e-7, started afresh for pruning.
+    dropout : float
+        Rate after every hidden layer.
+    l1, l2 : float
+        Coefficients of Σ|w| and Σw² over all weights.
+    first_layer_l1 : float
+        Coefficient of Σ|w| on the first layer *instead of* ``l1`` and ``l2`` there, if positive: the
+        released "L2 Reg" networks were trained so.
+    initial_sparsity, final_sparsity : float
+        Where the pruning schedule starts and ends.
+    mask_interval : int
+        Optimizer steps between two choices of the weights that stay.
+    regrowth : bool
+        Whether a removed weight can come back: new masks are then chosen from the weights as the
+        optimizer left them, so it returns if one step carries it past a weight that stays; else
+        from the masked weights, so that what is removed stays removed.
+    initial_groups : int
+        Groups of a clusterable initialization, see :func:`clusterability.networks.clusterable`; 0: none.
+    initial_damping : float
+        What weights between the groups are multiplied by.
+    initial_first_layer : bool
+        Whether the first layer is scaled too.
+    """
+
+    epochs: int = 20
+    pruning_epochs: int = 20
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    dropout: float = 0.0
+    l1: float = 0.0
+    l2: float = 0.0
+    first_layer_l1: float = 0.0
+    initial_sparsity: float = 0.5
+    final_sparsity: float = 0.9
+    mask_interval: int = 10
+    regrowth: bool = False
+    initial_groups: int = 0
+    initial_damping: float = 0.6
+    initial_first_layer: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "mask_interval"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} {getattr(self, name)}: at least 1 is needed")
+        if not 0 <= self.initial_damping <= 1:
+            raise InputError(f"initial_damping {self.initial_damping:g}: it must lie between 0 and 1")
+        for name in ("epochs", "pruning_epochs", "initial_groups", "l1", "l2", "first_layer_l1"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"{name} {getattr(self, name):g}: it must be finite and not negative")
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"dropout {self.dropout:g}: the rate must be at least 0 and below 1")
+        if not 0 < self.learning_rate < math.inf:
+            raise InputError(f"learning_rate {self.learning_rate:g}: it must be finite and positive")
+        check_sparsity(self.initial_sparsity)
+        check_sparsity(self.final_sparsity)
+
+    def last_epoch(self, pruned: bool) -> int:
+        """Epochs passed when training, or pruning, is done."""
+        return self.epochs + (self.pruning_epochs if pruned else 0)
+
+
+SCORES = ("train_accuracy", "test_accuracy", "train_loss", "test_loss", "running_train_accuracy", "penalty")
+"""Names of a network's scores, see :class:`TrainedNetwork`."""
+
+SHARED_IN_STACK = ("epochs", "pruning_epochs", "batch_size", "learning_rate", "initial_sparsity",
+                   "final_sparsity", "mask_interval", "regrowth")  # fmt: skip
+"""Fields of :class:`Training` in which networks of one stack must agree; the others may differ."""
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """All that determines one network, up to the device's rounding."""
+
+    dataset: str
+    architecture: MLP
+    training: Training
+    seed: int
+
+    def as_dict(self) -> dict:
+        """Plain nested dictionary, without the fields of ``training`` that have their default value.
+
+        What names a network by it keeps its name when training gains an option.
+        """
+        changed = {
+            field.name: value
+            for field in fields(Training)
+            if (value := getattr(self.training, field.name)) != field.default
+        }
+        return {**asdict(self), "training": changed}
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedNetwork:
+    """Weights and scores of one network at one moment.
+
+    Attributes
+    ----------
+    weights : list of ndarray (out, in) float32
+    biases : list of ndarray (out,) float32
+    scores : dict of float
+        ``train_accuracy``, ``test_accuracy``, ``train_loss``, ``test_loss`` (mean cross-entropy in
+        nats, or mean squared error) with dropout off; ``running_train_accuracy``, the mean over the
+        last epoch's batches with dropout on; ``penalty``, the value of the L1 and L2 terms. NaN for
+        what there is not: accuracies of regressions, a running mean before the first epoch.
+    """
+
+    weights: list[np.ndarray]
+    biases: list[np.ndarray]
+    scores: dict[str, float]
+
+
+States = dict[int, TrainedNetwork]
+"""One network's results by the epochs passed."""

@@ -1,0 +1,124 @@
+"""Comparisons of samples agree with scipy and with simulation."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clusterability import agreement, comparison, paths, published, results
+from clusterability.comparison import Sample
+
+samples = st.builds(Sample, st.floats(-10, 10), st.floats(0.5, 5), st.integers(3, 40))
+
+
+@given(samples, samples)
+def test_the_difference_is_antisymmetric_and_inside_its_interval(a, b):
+    d = comparison.cohens_d(a, b)
+    low, high = comparison.cohens_d_interval(a, b)
+    assert low < high
+    assert low <= d <= high
+    assert comparison.cohens_d(b, a) == pytest.approx(-d)
+    mirrored = comparison.cohens_d_interval(b, a)
+    np.testing.assert_allclose(mirrored, (-high, -low), rtol=1e-4, atol=1e-4)
+
+
+def test_the_interval_covers_the_true_difference_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    truth, hits = 1.2, 0
+    for _ in range(400):
+        a, b = Sample.of(rng.normal(truth, 1, 5)), Sample.of(rng.normal(0, 1, 7))
+        low, high = comparison.cohens_d_interval(a, b)
+        hits += low <= truth <= high
+    assert 0.92 <= hits / 400 <= 0.98
+
+
+def test_the_interval_excludes_zero_exactly_where_the_t_test_is_significant():
+    for shift in np.linspace(0, 3, 25):
+        a, b = Sample(shift, 1.0, 5), Sample(0.0, 1.0, 5)
+        p = scipy.stats.ttest_ind_from_stats(a.mean, a.sd, a.n, b.mean, b.sd, b.n).pvalue
+        low, _ = comparison.cohens_d_interval(a, b)
+        assert (low > 0) == (p < 0.05)
+
+
+def test_the_p_of_a_difference_is_welch_s():
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(0, 1, 6), rng.normal(1, 3, 9)
+    expected = scipy.stats.ttest_ind(a, b, equal_var=False).pvalue
+    assert comparison.difference_p(Sample.of(a), Sample.of(b)) == pytest.approx(expected)
+
+
+@given(samples, samples, st.floats(0.01, 3))
+def test_equivalence_is_two_one_sided_welch_tests(a, b, margin):
+    def one_sided(shift, side):
+        t, p = scipy.stats.ttest_ind_from_stats(a.mean + shift, a.sd, a.n, b.mean, b.sd, b.n, equal_var=False)
+        return p / 2 if (t > 0) == (side == "greater") else 1 - p / 2
+
+    expected = max(one_sided(margin, "greater"), one_sided(-margin, "less"))
+    assert comparison.equivalence_p(a, b, margin) == pytest.approx(expected, abs=1e-9)
+
+
+def test_equivalence_is_shown_by_small_spread_not_by_small_samples():
+    close = comparison.equivalence_p(Sample(1.0, 0.02, 5), Sample(1.01, 0.02, 5), 0.1)
+    loose = comparison.equivalence_p(Sample(1.0, 0.5, 5), Sample(1.01, 0.5, 5), 0.1)
+    far = comparison.equivalence_p(Sample(1.0, 0.02, 5), Sample(1.5, 0.02, 5), 0.1)
+    assert close < 0.001 < 0.05 < loose < 0.5 < far
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_corrections_raise_p_and_keep_the_order(p_values):
+    p_values = np.array(p_values)
+    holm, bh = comparison.adjusted(p_values, "holm"), comparison.adjusted(p_values, "bh")
+    assert (holm >= bh - 1e-12).all()
+    assert (bh >= p_values - 1e-12).all()
+    assert holm.max() <= 1
+    order = np.argsort(p_values, kind="stable")
+    assert (np.diff(holm[order]) >= 0).all()
+    assert holm.min() == pytest.approx(min(1, p_values.min() * len(p_values)))
+
+
+def test_verdicts_tell_agreement_from_ignorance():
+    columns = {"experiment": "factors", "dataset": "mnist", "pruned": False, "null_model": "layer", "n": 5,
+               "published_n": 5, "published_mean": 10.0}  # fmt: skip
+    table = pd.DataFrame(
+        [
+            {"condition": "Same", "mean": 10.0, "sd": 0.02, "published_sd": 0.02},
+            {"condition": "Unclear", "mean": 10.1, "sd": 0.5, "published_sd": 0.5},
+            {"condition": "Other", "mean": 12.0, "sd": 0.1, "published_sd": 0.1},
+            {"condition": "Other by a hair", "mean": 10.03, "sd": 0.001, "published_sd": 0.001},
+        ]
+    ).assign(**columns)
+    judged = agreement.judge(table, margin=0.1)
+    assert judged["verdict"].tolist() == [
+        agreement.EQUIVALENT, agreement.COMPATIBLE, agreement.DIFFERS, agreement.EQUIVALENT,
+    ]  # fmt: skip
+    assert judged["difference_p"].iloc[3] < 0.05
+    without = agreement.judge(table, margin=None)
+    assert without["verdict"].tolist()[3] == agreement.DIFFERS
+    assert judged["name"].iloc[0] == "MNIST, Same, unpruned"
+
+
+@pytest.mark.parametrize("column", ["ncut", "z"])
+def test_every_published_condition_of_an_mlp_is_compared(column):
+    pairs = agreement.pairs(column)
+    assert not pairs.duplicated(["experiment", "dataset", "condition", "pruned", "null_model"]).any()
+    assert (pairs["n"] >= 5).all()
+    for row in pairs.sample(5, random_state=0).itertuples():
+        theirs = published.load(row.experiment, "mlp 784-256x4-10", row.null_model)
+        [fact] = theirs[
+            (theirs["dataset"] == row.dataset)
+            & (theirs["condition"] == row.condition)
+            & (theirs["pruned"] == row.pruned)
+        ].to_dict("records")
+        assert (row.published_mean, row.published_sd) == (fact[f"{column}_mean"], fact[f"{column}_sd"])
+
+
+def test_compared_means_are_those_of_the_committed_rows():
+    pairs = agreement.pairs("ncut").set_index(["experiment", "dataset", "condition", "pruned"])
+    row = pairs.loc[("factors", "mnist", "Dropout", True)]
+    rows = results.read(paths.results_file("mlp-regularization-pruned", "paper"))
+    own = rows[(rows["dataset"] == "mnist") & (rows["condition"] == "Dropout")]["ncut"]
+    assert row["mean"] == pytest.approx(own.mean())
+    assert row["sd"] == pytest.approx(own.std())
+    assert row["n"] == len(own)
