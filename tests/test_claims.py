@@ -85,3 +85,11 @@ def test_a_claim_for_every_value_needs_them_all():
     assert worse.numbers.startswith("holds for 4; not for 2 (MNIST")
     absent = claims.for_every("n_clusters", rows.assign(condition="Other"), evaluate)
     assert absent.holds is None
+
+
+def test_conditions_on_data_of_their_own_are_compared_across_them():
+    rows = pd.DataFrame({"dataset": ["mnist", "line"], "condition": ["MNIST", "Lines"], "z": [-8.0, -4.0]})
+    assert claims.compare("Closer.", rows, "z", "Lines", ">", "MNIST").holds is None
+    across = claims.compare("Closer.", rows, "z", "Lines", ">", "MNIST", by_dataset=False)
+    assert across.holds
+    assert across.numbers == "Lines z −4 (n = 1), MNIST z −8 (n = 1)"

@@ -160,4 +160,4 @@ def test_a_constructed_set_is_other_data_when_its_source_is(tmp_path, monkeypatc
 def test_what_a_recipe_makes_changes_only_with_the_recipe_s_number(name, content):
     dataset = datasets.load(name)
     digest = hashlib.sha256(dataset.x_train.tobytes() + dataset.y_train.tobytes()).hexdigest()[:12]
-    assert digest == content, "raise datasets._RECIPES, so that stored rows count as other data"
+    assert digest == content, "raise catalogue.RECIPES, so that stored rows count as other data"

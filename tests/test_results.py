@@ -181,3 +181,10 @@ def test_changes_are_those_from_one_epoch_to_another():
 @given(st.lists(st.floats(-1e6, 1e6), max_size=20))
 def test_listed_numbers_come_back(numbers_):
     np.testing.assert_allclose(numbers(listed(numbers_)), numbers_, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("n_shuffles", [20, 50, 200, 1000])
+def test_the_smallest_p_stays_exactly_that(table, n_shuffles):
+    merge(table, [row("a", p=1 / (1 + n_shuffles), n_shuffles=n_shuffles)])
+    merge(table, [row("b", seed=1, p=1.0)])
+    assert read(table)["p"].iloc[0] == 1 / (1 + n_shuffles)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from clusterability import datasets, paths, published, results
+from clusterability.catalogue import NONE, TITLES
 from clusterability.comparison import (
     Sample,
     adjusted,
@@ -82,10 +83,10 @@ def _comparable(figures: list[str]) -> pd.DataFrame:
 
 def name(row) -> str:
     """What a compared condition is called in tables and figures."""
-    state = {False: "unpruned", True: "pruned"}[row.pruned] if row.dataset != datasets.NONE else "random init"
+    state = {False: "unpruned", True: "pruned"}[row.pruned] if row.dataset != NONE else "random init"
     null = {"layer": "", "nonzero": ", nonzero shuffled"}[row.null_model]
     paper = " (2020)" if row.experiment in ("null models", "alternative datasets") else ""
-    return f"{datasets.TITLES[row.dataset]}, {row.condition}, {state}{null}{paper}"
+    return f"{TITLES[row.dataset]}, {row.condition}, {state}{null}{paper}"
 
 
 EQUIVALENT, COMPATIBLE, DIFFERS = "equivalent", "no difference found", "differs"

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
+from clusterability.catalogue import Dataset
 from clusterability.clustering import ncut
-from clusterability.datasets import Dataset
 from clusterability.graphs import LayeredGraph, layered_graph, without_isolated
 from clusterability.networks import MLP, initialize
 from clusterability.pruning import magnitude_mask

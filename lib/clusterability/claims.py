@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from clusterability.datasets import TITLES
+from clusterability.catalogue import TITLES
 
 _RELATIONS = {"<": operator.lt, ">": operator.gt, "≤": operator.le, "≥": operator.ge}
-_NAMES = {"ncut": "n-cut"}
+_NAMES = {"ncut": "n-cut", "shuffled_mean": "shuffled n-cut", "test_accuracy": "test accuracy"}
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ def compare(
     *,
     statistic: str = "mean",
     margin: float = 0.0,
+    by_dataset: bool = True,
 ) -> Claim:
     """Claim that ``statistic`` of ``first`` stands in ``relation`` to that of ``second``.
 
@@ -92,15 +93,19 @@ def compare(
         Over the networks of a condition.
     margin : float
         Added to the statistic of ``second`` before it is compared.
+    by_dataset : bool
+        False: the conditions may have data sets of their own, and are compared across them.
     """
     numbers, verdicts = [], []
-    for dataset, part in rows.groupby("dataset", sort=False):
+    parts = rows.groupby("dataset", sort=False) if by_dataset else [(None, rows)]
+    for dataset, part in parts:
         groups = part.groupby("condition")[column].agg(["mean", "std", "size"])
         if not {first, second} <= set(groups.index):
             continue
         a, b = groups.loc[first], groups.loc[second]
         verdicts.append(bool(_RELATIONS[relation](a[statistic], b[statistic] + margin)))
-        numbers.append(f"{TITLES[dataset]}: {first} {_described(column, a)}, {second} {_described(column, b)}")
+        place = f"{TITLES[dataset]}: " if by_dataset else ""
+        numbers.append(f"{place}{first} {_described(column, a)}, {second} {_described(column, b)}")
     if not verdicts:
         return _not_evaluated(statement, first, second)
     return Claim(statement, all(verdicts), "; ".join(numbers))

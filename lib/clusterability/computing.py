@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from clusterability import __version__, datasets, paths, results
-from clusterability.datasets import NONE, Dataset
+from clusterability.catalogue import NONE, Dataset
 from clusterability.networks import Stack
 from clusterability.progress import Bar
 from clusterability.pruning import trimmed

@@ -1,210 +1,18 @@
-"""Data sets: inputs and what to learn from them, from disk, from a download, bundled, or constructed."""
+"""Data sets by name: inputs and what to learn from them, from disk, a download, bundled, or constructed."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from clusterability import constructed, paths
+from clusterability import paths
 from clusterability.arrays import read_npz
+from clusterability.catalogue import ENTRIES, KEYS, NONE, RECIPES, Dataset, digest
 from clusterability.errors import InputError
-
-KEYS = ("x_train", "y_train", "x_test", "y_test")
-
-
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """Inputs and targets, split into training and test examples.
-
-    Attributes
-    ----------
-    name : str
-    x_train, x_test : ndarray (examples, ...) of uint8, or of float32 for polynomials
-        Raw intensities; ``maximum`` is the value that means white.
-    y_train, y_test : ndarray (examples,) of int64, or (examples, outputs) of float32
-        Class labels, 0 ... n_outputs − 1; or the numbers to predict.
-    maximum : int
-    recipe : str
-        For constructed sets, what they are made from and how; else empty.
-    """
-
-    name: str
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
-    maximum: int = 255
-    recipe: str = ""
-
-    @property
-    def n_features(self) -> int:
-        """Numbers in one flattened example."""
-        return int(np.prod(self.x_train.shape[1:]))
-
-    @property
-    def regression(self) -> bool:
-        """Whether the targets are numbers rather than classes."""
-        return self.y_train.ndim == 2
-
-    @property
-    def n_outputs(self) -> int:
-        """Classes, or numbers to predict."""
-        if self.regression:
-            return self.y_train.shape[1]
-        return int(max(self.y_train.max(), self.y_test.max())) + 1
-
-    def split(self, split: str) -> tuple[np.ndarray, np.ndarray]:
-        """Raw inputs and targets of "train" or "test"."""
-        return (self.x_train, self.y_train) if split == "train" else (self.x_test, self.y_test)
-
-    def flat(self, split: str) -> tuple[np.ndarray, np.ndarray]:
-        """Flattened inputs (examples, features), float32, images in [0, 1], and targets of one split."""
-        x, y = self.split(split)
-        return x.reshape(len(x), -1).astype(np.float32) / np.float32(self.maximum), y
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """First 12 hexadecimal digits of the SHA-256 of all arrays, their shapes and ``maximum``; of a
-        constructed set, of its recipe, for its pixels may differ by rounding between machines."""
-        if self.recipe:
-            return _digest(self.recipe)
-        digest = hashlib.sha256(str(self.maximum).encode())
-        for key in KEYS:
-            array = np.ascontiguousarray(getattr(self, key))
-            digest.update(f"{key}{array.shape}".encode())
-            digest.update(array.data)
-        return digest.hexdigest()[:12]
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """What is known of a data set without loading it.
-
-    ``build`` makes a constructed set from its ``sources`` and a generator: (x_train, y_train, x_test,
-    y_test, maximum). ``base`` is the set that it is a variant of.
-    """
-
-    title: str
-    n_features: int
-    n_outputs: int = 10
-    sources: tuple[str, ...] = ()
-    build: Callable[..., tuple] | None = None
-    base: str | None = None
-
-
-def _per_split(make: Callable) -> Callable:
-    """Apply ``make(split, rng, *sources)`` → (x, y) to both splits."""
-
-    def build(rng: np.random.Generator, *sources: Dataset) -> tuple:
-        (x_train, y_train), (x_test, y_test) = (make(split, rng, *sources) for split in ("train", "test"))
-        return x_train, y_train, x_test, y_test, 255
-
-    return build
-
-
-def _halves_same(rng: np.random.Generator, source: Dataset) -> tuple:
-    pairs = [constructed.halves_same(*source.split(s), source.maximum, rng) for s in ("train", "test")]
-    return *pairs[0], *pairs[1], source.maximum
-
-
-def _halves_diff(rng: np.random.Generator, source: Dataset) -> tuple:
-    pairs = [
-        constructed.halves_diff(*source.split(s), source.maximum, source.n_outputs, rng) for s in ("train", "test")
-    ]
-    return *pairs[0], *pairs[1], source.maximum
-
-
-def _white_is_255(source: Dataset, split: str) -> tuple[np.ndarray, np.ndarray]:
-    x, y = source.split(split)
-    return constructed.as_bytes(x * (255 / source.maximum)), y
-
-
-def _mixed(split: str, rng: np.random.Generator, first: Dataset, second: Dataset):
-    return constructed.pooled(_white_is_255(first, split), _white_is_255(second, split), rng)
-
-
-def _separated(split: str, rng: np.random.Generator, first: Dataset, second: Dataset):
-    return constructed.separated(_white_is_255(first, split), _white_is_255(second, split), 10, rng)
-
-
-def _grey(split: str, rng: np.random.Generator, source: Dataset):
-    x, y = source.split(split)
-    return constructed.as_bytes(constructed.resized(constructed.grey(x), 28, 28)), y
-
-
-def _small(split: str, rng: np.random.Generator, source: Dataset):
-    x, y = source.split(split)
-    return constructed.as_bytes(constructed.resized(x, 7, 7)), y
-
-
-def _generated(make: Callable, n_train: int, n_test: int, *options: int) -> Callable:
-    sizes = {"train": n_train, "test": n_test}
-    return _per_split(lambda split, rng: make(sizes[split], *options, rng))
-
-
-def _polynomials(n_train: int, n_test: int) -> Callable:
-    def build(rng: np.random.Generator) -> tuple:
-        return *constructed.polynomials(n_train, rng), *constructed.polynomials(n_test, rng), 1
-
-    return build
-
-
-_ENTRIES: dict[str, _Entry] = {
-    "mnist": _Entry("MNIST", 784),
-    "fashion_mnist": _Entry("Fashion-MNIST", 784),
-    "cifar10": _Entry("CIFAR-10", 3072),
-    "digits": _Entry("Digits", 64),
-    "grey_cifar10": _Entry("CIFAR-10, grey", 784, sources=("cifar10",), build=_per_split(_grey)),
-    "small_mnist": _Entry("MNIST, 7 × 7", 49, sources=("mnist",), build=_per_split(_small)),
-    "line": _Entry("Lines", 784, build=_generated(constructed.lines, 60_000, 10_000, 28, 10)),
-    "line_8": _Entry("Lines, 8 × 8", 64, 8, build=_generated(constructed.lines, 1437, 360, 8, 8)),
-    "random": _Entry("Noise", 784, build=_generated(constructed.noise, 60_000, 10_000, 28, 10)),
-    "random_3000": _Entry("Noise, 3000 images", 784, build=_generated(constructed.noise, 3000, 10_000, 28, 10)),
-    "random_8": _Entry("Noise, 8 × 8", 64, build=_generated(constructed.noise, 1437, 360, 8, 10)),
-    "polynomials": _Entry("Polynomials", 2, 512, build=_polynomials(60_000, 10_000)),
-    "polynomials_2000": _Entry("Polynomials, 2000 examples", 2, 512, build=_polynomials(2000, 500)),
-}
-for _base in ("mnist", "fashion_mnist", "digits"):
-    for _name, _title, _build in (
-        ("halves_same", "Halves Same", _halves_same),
-        ("halves_diff", "Halves Diff", _halves_diff),
-    ):
-        _ENTRIES[f"{_name}_{_base}"] = _Entry(
-            f"{_title}, {_ENTRIES[_base].title}",
-            _ENTRIES[_base].n_features,
-            sources=(_base,),
-            build=_build,
-            base=_base,
-        )
-for _pair in (
-    ("line", "mnist"),
-    ("mnist", "fashion_mnist"),
-    ("mnist", "grey_cifar10"),
-    ("line", "grey_cifar10"),
-    ("line_8", "digits"),
-):
-    _titles = " and ".join(_ENTRIES[_name].title for _name in _pair)
-    for _name, _title, _make in (("mixed", _titles, _mixed), ("separated", f"{_titles}, separated", _separated)):
-        _ENTRIES[f"{_name}_{_pair[0]}_{_pair[1]}"] = _Entry(
-            _title, _ENTRIES[_pair[0]].n_features, sources=_pair, build=_per_split(_make)
-        )
-
-# Counts the changes of what constructed sets contain.
-_RECIPES = 1
-NONE = "none"
-"""In place of a data set's name: the network is not trained on anything."""
-TITLES = {**{name: entry.title for name, entry in _ENTRIES.items()}, NONE: "Untrained"}
-"""Names for readers."""
 
 # torchvision's class, and the folder that its download makes.
 _DOWNLOADS: Mapping[str, tuple[str, str]] = {
@@ -220,13 +28,13 @@ def names() -> list[str]:
     >>> names()[:4]
     ['mnist', 'fashion_mnist', 'cifar10', 'digits']
     """
-    return list(_ENTRIES)
+    return list(ENTRIES)
 
 
 def check_name(name: str) -> None:
     """Raise InputError if ``name`` is not a data set of :func:`names`."""
-    if name not in _ENTRIES:
-        raise InputError(f"no data set is called {name!r}: choose from {', '.join(_ENTRIES)}")
+    if name not in ENTRIES:
+        raise InputError(f"no data set is called {name!r}: choose from {', '.join(ENTRIES)}")
 
 
 def dimensions(name: str) -> tuple[int, int]:
@@ -236,7 +44,7 @@ def dimensions(name: str) -> tuple[int, int]:
     ((784, 10), (2, 512))
     """
     check_name(name)
-    return _ENTRIES[name].n_features, _ENTRIES[name].n_outputs
+    return ENTRIES[name].n_features, ENTRIES[name].n_outputs
 
 
 def base(name: str) -> str:
@@ -246,7 +54,7 @@ def base(name: str) -> str:
     ('mnist', 'line')
     """
     check_name(name)
-    return _ENTRIES[name].base or name
+    return ENTRIES[name].base or name
 
 
 def sources(name: str) -> tuple[str, ...]:
@@ -256,7 +64,7 @@ def sources(name: str) -> tuple[str, ...]:
     (('line', 'mnist'), ())
     """
     check_name(name)
-    return _ENTRIES[name].sources
+    return ENTRIES[name].sources
 
 
 def load(name: str) -> Dataset:
@@ -276,7 +84,7 @@ def load(name: str) -> Dataset:
     (1437, 8, 8)
     """
     check_name(name)
-    entry = _ENTRIES[name]
+    entry = ENTRIES[name]
     if entry.build is not None:
         return _constructed(name, [load(source) for source in entry.sources])
     if name == "digits":
@@ -298,7 +106,7 @@ def load(name: str) -> Dataset:
 def available(name: str) -> Dataset | None:
     """The data set if it lies on this machine already, else None; never downloads."""
     check_name(name)
-    entry = _ENTRIES[name]
+    entry = ENTRIES[name]
     if entry.build is not None:
         sources = [available(source) for source in entry.sources]
         return None if None in sources else _constructed(name, sources)
@@ -320,11 +128,11 @@ def fingerprint(name: str) -> str | None:
     if name == NONE:
         return NONE
     check_name(name)
-    entry = _ENTRIES[name]
+    entry = ENTRIES[name]
     if entry.build is None:
         return _fingerprint(name, _state(name))
     sources = [fingerprint(source) for source in entry.sources]
-    return None if None in sources else _digest(_recipe(name, sources))
+    return None if None in sources else digest(_recipe(name, sources))
 
 
 @lru_cache
@@ -342,13 +150,13 @@ def _state(name: str) -> tuple:
 
 
 def _recipe(name: str, sources: list[str]) -> str:
-    return f"{name}, recipe {_RECIPES}, from {sources}"
+    return f"{name}, recipe {RECIPES}, from {sources}"
 
 
 def _constructed(name: str, sources: list[Dataset]) -> Dataset:
     # The name seeds the generator: no two constructed sets share random numbers.
     rng = np.random.default_rng(np.frombuffer(name.encode(), dtype=np.uint8))
-    x_train, y_train, x_test, y_test, maximum = _ENTRIES[name].build(rng, *sources)
+    x_train, y_train, x_test, y_test, maximum = ENTRIES[name].build(rng, *sources)
     recipe = _recipe(name, [source.fingerprint for source in sources])
     return Dataset(name, x_train, y_train, x_test, y_test, maximum, recipe)
 

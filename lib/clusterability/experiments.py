@@ -16,6 +16,7 @@ import torch
 
 from clusterability import datasets as data
 from clusterability import paths, results
+from clusterability.catalogue import NONE
 from clusterability.clustering import check_n_clusters
 from clusterability.computing import compute
 from clusterability.errors import InputError
@@ -99,7 +100,7 @@ def untrained_grid(
     mlp = MLP(tuple(sizes))
     check_n_clusters(measurement.n_clusters, sum(mlp.sizes))
     return [
-        Run(condition, NetworkSpec(data.NONE, mlp, trainings[condition], seed + replicate), False, measurement)
+        Run(condition, NetworkSpec(NONE, mlp, trainings[condition], seed + replicate), False, measurement)
         for condition, replicate in product(trainings, range(n_replicates))
     ]
 

@@ -113,7 +113,8 @@ def merge(path: Path, rows: Iterable[dict]) -> None:
     old = old[~old["key"].isin(new["key"])]
     table = pd.concat([old, new]) if len(old) else new
     table = table.astype(dict.fromkeys(_FLOATS, float))
-    table[_FLOATS] = table[_FLOATS].map(_rounded)
+    rounded = [column for column in _FLOATS if column != "p"]  # p is compared with 1 / (1 + n_shuffles)
+    table[rounded] = table[rounded].map(_rounded)
     table = table.sort_values(_ORDER, kind="stable")
     with written_whole(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
-from clusterability.datasets import TITLES
+from clusterability import agreement, paths, results
+from clusterability.catalogue import TITLES
 from clusterability.tables import spread
 
 
@@ -31,6 +34,28 @@ def headline(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, str]:
         z = after.loc[after["condition"] == condition, "z"]
         numbers[f"{condition.lower()}_z_after"] = spread(z.mean(), z.std(), 1)
     return numbers
+
+
+def totals(figures: Sequence[str], store: str) -> dict[str, str]:
+    """How many figures have rows, and how many rows there are, as texts (``n_figures``, ``n_rows``)."""
+    sizes = [len(results.read(paths.results_file(figure, store))) for figure in figures]
+    return {"n_figures": str(sum(size > 0 for size in sizes)), "n_rows": str(sum(sizes))}
+
+
+def agreeing(margin: float) -> dict[str, str]:
+    """How many mean n-cuts agree with the published ones, as texts.
+
+    Returns
+    -------
+    dict
+        ``n_compared``; ``n_equivalent``, ``n_compatible`` and ``n_differing``, the numbers of verdicts as
+        :func:`clusterability.agreement.judge` gives them.
+    """
+    verdicts = agreement.judge(agreement.pairs("ncut"), margin)["verdict"]
+    names = {
+        "n_equivalent": agreement.EQUIVALENT, "n_compatible": agreement.COMPATIBLE, "n_differing": agreement.DIFFERS,
+    }  # fmt: skip
+    return {"n_compared": str(len(verdicts)), **{key: str((verdicts == v).sum()) for key, v in names.items()}}
 
 
 def overview(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
+from clusterability.catalogue import TITLES
 from clusterability.claims import Claim
 from clusterability.comparison import adjusted
-from clusterability.datasets import TITLES, dimensions, sources
+from clusterability.datasets import dimensions, sources
 
 STATES = {False: "unpruned", True: "pruned"}
 """Pruning states for readers."""

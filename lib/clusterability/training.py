@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clusterability.datasets import Dataset
+from clusterability.catalogue import Dataset
 from clusterability.errors import InputError
 from clusterability.networks import Stack, clusterable, gradients, initialize, logits, output_errors
 from clusterability.pruning import magnitude_mask, sparsity_at

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from clusterability.datasets import TITLES
+from clusterability.catalogue import TITLES
 from clusterability.figures.style import handle, legend, new_figure, styles
 from clusterability.tables import STATES
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from clusterability.datasets import TITLES
+from clusterability.catalogue import TITLES
 from clusterability.figures.style import PUBLISHED, STYLES, handle, legend, new_figure
 from clusterability.results import numbers
 from clusterability.tables import STATES
