@@ -15,7 +15,8 @@ def row(key, **changes):
         "shuffled_mean": 9.0, "shuffled_sd": 0.02, "z": -25.0, "p": 1 / 51, "train_accuracy": 0.99,
         "test_accuracy": 0.98, "train_loss": 0.01, "test_loss": 0.08, "running_train_accuracy": 0.99,
         "penalty": 0.0, "in_out_ratio": 0.2, "vertices": 1800, "architecture": "mlp 784-256x4-10", "epochs": 20,
-        "pruning_epochs": 20, "epoch": 40, "n_eigenvectors": 12, "effective_clusters": 8.4, "small_weights": 0.1,
+        "pruning_epochs": 20, "epoch": 40, "n_eigenvectors": 12, "n_starts": 25,
+        "effective_clusters": 8.4, "small_weights": 0.1,
         "null_model": "layer", "n_shuffles": 50, "device": "cpu", "seconds": 12.3,
         "date": "2024-01-31", "version": "0.1.0", "data": "0123456789ab", "key": key,
     }  # fmt: skip

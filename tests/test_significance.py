@@ -66,14 +66,21 @@ VALUES = arrays(float, st.integers(2, 20), elements=st.floats(0, 12))
 @given(st.floats(0, 12), VALUES)
 def test_p_counts_the_smaller_null_values(value, null):
     p = p_value(value, null)
-    assert_allclose(p, (1 + sum(float(x) < value for x in null)) / (1 + len(null)))
+    rounding = 1e-12 * max(1, value)
+    assert_allclose(p, (1 + sum(float(x) < value + rounding for x in null)) / (1 + len(null)))
     assert 1 / (1 + len(null)) <= p <= 1
 
 
 @given(VALUES)
 def test_the_smallest_p_is_one_over_one_more_than_the_shuffles(null):
-    assert p_value(null.min(), null) == 1 / (1 + len(null))
+    assert p_value(null.min() - 1e-6, null) == 1 / (1 + len(null))
     assert p_value(null.max() + 1, null) == 1
+
+
+@given(st.floats(0, 12), st.integers(1, 30))
+def test_a_null_model_that_changes_nothing_shows_nothing(value, n):
+    rounding = value * 1e-15 * np.arange(n)
+    assert p_value(value, value + rounding) == p_value(value, value - rounding) == 1
 
 
 @given(st.floats(0, 12), VALUES)
@@ -199,6 +206,7 @@ def test_progress_is_told_of_every_clustering():
         ({"n_clusters": 0}, "0 clusters"),
         ({"n_shuffles": -1}, "-1 shuffles"),
         ({"n_eigenvectors": 0}, "0 eigenvectors"),
+        ({"n_starts": 0}, "0 starts"),
         ({"null_model": "weights"}, "'weights'"),
     ],
 )
@@ -258,3 +266,10 @@ def test_more_eigenvectors_than_clusters_change_the_embedding_only():
     assert more.n_clusters == 4
     assert max(label.max() for label in more.labels) == 3
     np.testing.assert_array_equal(usual.eigenvalues, more.eigenvalues)
+
+
+def test_the_number_of_starts_is_that_asked_for():
+    matrices = random_network([60, 40, 20], np.random.default_rng(4))
+    one, usual, default = (measure(matrices, Measurement(8, 20, n_starts=n), 0) for n in (1, 25, None))
+    np.testing.assert_array_equal(usual.shuffled_ncuts, default.shuffled_ncuts)
+    assert (one.shuffled_ncuts != usual.shuffled_ncuts).any()

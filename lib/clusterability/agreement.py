@@ -70,6 +70,7 @@ def _comparable(figures: list[str]) -> pd.DataFrame:
     rows = rows[
         (rows["n_clusters"] == 12)
         & (rows["n_eigenvectors"] == 12)
+        & (rows["n_starts"] == 25)
         & (rows["epoch"] == trained_through)
         & (rows["architecture"] == _ARCHITECTURE)
     ]

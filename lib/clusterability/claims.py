@@ -134,6 +134,8 @@ def for_every(column: str, rows: pd.DataFrame, evaluate: Callable[[pd.DataFrame]
 
 
 def _described(column: str, group: pd.Series) -> str:
+    if math.isnan(group["mean"]):
+        return f"{_NAMES.get(column, column)} undefined (n = {group['size']:.0f})"
     mean = f"{group['mean']:.4g}".replace("-", "−")
     deviation = "" if math.isnan(group["std"]) else f" ± {group['std']:.2g}"
     return f"{_NAMES.get(column, column)} {mean}{deviation} (n = {group['size']:.0f})"

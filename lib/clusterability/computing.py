@@ -20,6 +20,7 @@ import torch
 
 from clusterability import __version__, datasets, paths, results
 from clusterability.catalogue import NONE, Dataset
+from clusterability.clustering import n_starts
 from clusterability.networks import Stack
 from clusterability.progress import Bar
 from clusterability.pruning import trimmed
@@ -136,6 +137,7 @@ def _row(run: Run, states: States, training_seconds: float, dataset: Dataset | N
         "seed": run.network.seed,
         **asdict(run.measurement),
         "n_eigenvectors": run.measurement.n_eigenvectors or run.measurement.n_clusters,
+        "n_starts": run.measurement.n_starts or n_starts(measured.n_vertices),
         "ncut": measured.ncut,
         "shuffled_mean": measured.shuffled_ncuts.mean() if run.measurement.n_shuffles else math.nan,
         "shuffled_sd": measured.shuffled_ncuts.std() if run.measurement.n_shuffles else math.nan,

@@ -17,7 +17,7 @@ COLUMNS = [
     "dataset", "condition", "pruned", "seed", "n_clusters", "ncut", "shuffled_mean", "shuffled_sd", "z", "p",
     "train_accuracy", "test_accuracy", "train_loss", "test_loss", "running_train_accuracy", "penalty",
     "in_out_ratio", "vertices", "effective_clusters", "small_weights", "architecture", "epochs",
-    "pruning_epochs", "epoch", "null_model", "n_shuffles", "n_eigenvectors", "device", "seconds", "date",
+    "pruning_epochs", "epoch", "null_model", "n_shuffles", "n_eigenvectors", "n_starts", "device", "seconds", "date",
     "version", "software", "data", "key", "eigenvalues", "late_shares", "shuffled_ncuts", "volume_shares",
     "vertex_shares",
 ]  # fmt: skip
@@ -39,7 +39,7 @@ _FLOATS = [
 ]  # fmt: skip
 _DIGITS = 8
 _ORDER = ["dataset", "condition", "pruned", "seed", "epoch", "n_clusters", "n_eigenvectors", "null_model",
-          "n_shuffles", "key"]  # fmt: skip
+          "n_shuffles", "n_starts", "key"]  # fmt: skip
 
 
 def listed(values: Sequence[float]) -> str:

@@ -73,10 +73,14 @@ def z_score(value: float, null: np.ndarray) -> float:
 def p_value(value: float, null: np.ndarray) -> float:
     """One-sided p that chance gives less: (1 + #{null < value}) / (1 + #null), at least 1 / (1 + #null).
 
+    Null values that differ from the value by no more than rounding count as less: a null model that
+    changes nothing shows nothing.
+
     >>> p_value(1.0, np.array([2.0, 4.0, 0.5]))
     0.5
     """
-    return (1 + int(np.sum(np.asarray(null) < value))) / (1 + len(null))
+    tolerance = _ROUNDING * max(1, abs(value))
+    return (1 + int(np.sum(np.asarray(null) < value + tolerance))) / (1 + len(null))
 
 
 @dataclass(frozen=True)
@@ -92,20 +96,25 @@ class Measurement:
     null_model : {"layer", "nonzero"}
     n_eigenvectors : int, optional
         Dimensions of the embedding; by default as many as there are clusters.
+    n_starts : int, optional
+        Starts of k-means; by default :func:`clusterability.clustering.n_starts`.
     """
 
     n_clusters: int = 12
     n_shuffles: int = 50
     null_model: str = "layer"
     n_eigenvectors: int | None = None
+    n_starts: int | None = None
 
     def __post_init__(self) -> None:
         check_n_clusters(self.n_clusters)
         check_null_model(self.null_model)
         if self.n_shuffles < 0:
             raise InputError(f"{self.n_shuffles} shuffles asked for: 0 or more are needed")
-        if self.n_eigenvectors is not None and self.n_eigenvectors < 1:
-            raise InputError(f"{self.n_eigenvectors} eigenvectors asked for: at least 1 is needed")
+        for name, words in (("n_eigenvectors", "eigenvectors"), ("n_starts", "starts of k-means")):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"{value} {words} asked for: at least 1 is needed")
 
     def as_dict(self) -> dict:
         """Plain dictionary, without options that change nothing."""
@@ -211,7 +220,7 @@ def measure(
         check_n_clusters(measurement.n_clusters, graph.n_vertices)
         result = spectral_clustering(
             graph, measurement.n_clusters, int(clustering_seed.generate_state(1)[0]),
-            n_eigenvectors=measurement.n_eigenvectors,
+            n_init=measurement.n_starts, n_eigenvectors=measurement.n_eigenvectors,
         )  # fmt: skip
         if progress is not None:
             progress()

@@ -39,7 +39,7 @@ def spread(mean: float, sd: float, digits: int = 2) -> str:
     return text.replace("-", "−").replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def comparison(table: pd.DataFrame, columns: dict[str, str], percent: Sequence[str] = ()) -> HTML:
+def comparison(table: pd.DataFrame, columns: dict[str, str], percent: Sequence[str] = (), digits: int = 2) -> HTML:
     """Our means beside the published ones, a row a data set and condition.
 
     Parameters
@@ -50,6 +50,8 @@ def comparison(table: pd.DataFrame, columns: dict[str, str], percent: Sequence[s
         Heading of every column to show.
     percent : sequence of str
         Columns to show in per cent.
+    digits : int
+        Decimals of numbers below 200.
     """
     rows = []
     states = table.index.get_level_values("pruned").unique()
@@ -65,7 +67,7 @@ def comparison(table: pd.DataFrame, columns: dict[str, str], percent: Sequence[s
                 sources = {heading: column}
             for title, stem in sources.items():
                 mean, sd = row[f"{stem}_mean"] * factor, row[f"{stem}_sd"] * factor
-                cells[title] = spread(mean, sd, 0 if mean > 200 else 2)
+                cells[title] = spread(mean, sd, 0 if mean > 200 else digits)
         rows.append(cells)
     return html(pd.DataFrame(rows))
 
