@@ -173,6 +173,21 @@ def test_every_network_is_a_line_over_the_numbers_of_clusters(measured):
     assert drawn == sorted(tuple(part["z"]) for _, part in own.groupby(["dataset", "condition", "seed"]))
 
 
+def test_every_network_is_a_line_over_the_starts_of_k_means(measured):
+    here = measured[(measured["epoch"] == 0) & (measured["null_model"] == "layer")].assign(
+        n_starts=lambda table: table["n_clusters"], shuffled_sd=lambda table: table["ncut"]
+    )
+    there = pd.DataFrame({"dataset": ["mnist"], "condition": ["Control"], "shuffled_sd": [9.0]})
+    figure = figures.over_starts(here, "shuffled_sd", "spread", there)
+    drawn = sorted(
+        tuple(line.get_ydata()) for panel in figure.axes for line in panel.lines if line.get_marker() == "o"
+    )
+    own = here.sort_values("n_starts")
+    assert drawn == sorted(tuple(part["ncut"]) for _, part in own.groupby(["dataset", "condition", "seed"]))
+    dashed = [line for panel in figure.axes for line in panel.lines if line.get_linestyle() == "--"]
+    assert [list(line.get_ydata()) for line in dashed] == [[9.0, 9.0]]
+
+
 def test_spectra_show_the_eigenvalues_around_the_last_one_used(measured):
     here = measured[(measured["epoch"] == 0) & (measured["n_clusters"] == 4) & (measured["null_model"] == "layer")]
     figure = figures.spectra(here, 4, here["condition"])

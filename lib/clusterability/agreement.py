@@ -111,8 +111,9 @@ def judge(pairs: pd.DataFrame, margin: float | None, level: float = 0.05) -> pd.
     -------
     DataFrame
         ``pairs`` with ``name``, ``difference`` (in pooled sd), its 95 % interval ``low`` and ``high``,
-        ``difference_p`` and ``equivalence_p``, both corrected, and ``verdict``: equivalent (closer than
-        the margin, shown by test), differs (and not equivalent), or no difference found.
+        ``raw_p`` of the difference, ``difference_p`` and ``equivalence_p``, both corrected, and ``verdict``:
+        equivalent (closer than the margin, shown by test), differs (and not equivalent), or no difference
+        found.
     """
     samples = [
         (Sample(row.mean, row.sd, int(row.n)), Sample(row.published_mean, row.published_sd, int(row.published_n)))
@@ -124,6 +125,7 @@ def judge(pairs: pd.DataFrame, margin: float | None, level: float = 0.05) -> pd.
         difference=[cohens_d(*pair) for pair in samples],
         low=[low for low, _ in intervals],
         high=[high for _, high in intervals],
+        raw_p=[difference_p(*pair) for pair in samples],
         difference_p=adjusted([difference_p(*pair) for pair in samples]),
         equivalence_p=adjusted([equivalence_p(*pair, margin) for pair in samples]) if margin else np.nan,
     )

@@ -112,13 +112,14 @@ def agreement(compared: pd.DataFrame) -> HTML:
                 f"{spread(r.difference, math.nan, 1)} [{spread(r.low, math.nan, 1)}, {spread(r.high, math.nan, 1)}]"
                 for r in compared.itertuples()
             ],
-            "p, difference": [f"{p:.2g}" for p in compared["difference_p"]],
-            "p, equivalence": [f"{p:.2g}" for p in compared["equivalence_p"]],
+            "p, difference": [f"{p:.2g}" for p in compared["raw_p"]],
+            "corrected": [f"{p:.2g}" for p in compared["difference_p"]],
+            "p, equivalence, corrected": [f"{p:.2g}" for p in compared["equivalence_p"]],
             "Verdict": compared["verdict"],
         }
     )
     if compared["equivalence_p"].isna().all():
-        cells = cells.drop(columns="p, equivalence")
+        cells = cells.drop(columns="p, equivalence, corrected")
     if "why" in compared:
         cells["Why"] = compared["why"]
     return html(cells)

@@ -1,6 +1,6 @@
 """Figures: vector files, colours that colour-blind readers can tell apart, every network a point."""
 
-from clusterability.figures.curves import along_training, z_by_clusters
+from clusterability.figures.curves import along_training, over_starts, z_by_clusters
 from clusterability.figures.distributions import forest, spectra, strips, violins
 from clusterability.figures.drawings import gallery, network_in_modules
 from clusterability.figures.scatter import ncut_against_accuracy, ncut_against_z
@@ -13,6 +13,7 @@ __all__ = [
     "ncut_against_accuracy",
     "ncut_against_z",
     "network_in_modules",
+    "over_starts",
     "save",
     "spectra",
     "strips",

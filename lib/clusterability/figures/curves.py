@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from clusterability.catalogue import TITLES
-from clusterability.figures.style import handle, legend, new_figure, styles
+from clusterability.figures.style import PUBLISHED, STYLES, handle, legend, new_figure, styles
 from clusterability.tables import STATES
 
 
@@ -73,4 +74,44 @@ def z_by_clusters(rows: pd.DataFrame) -> Figure:
         for panel in panels[:, 0]:
             panel.set_ylabel("z-score")
         legend(figure, [handle(condition, *look) for condition, look in looks.items()])
+    return figure
+
+
+def over_starts(rows: pd.DataFrame, column: str, label: str, published: pd.DataFrame) -> Figure:
+    """A number against the starts of k-means, a row of panels a data set, a column a condition.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Result rows of networks measured with several ``n_starts``.
+    column, label : str
+        The number and its axis label.
+    published : DataFrame
+        ``dataset``, ``condition`` and the published value as ``column``; a dashed line.
+    """
+    datasets, conditions = rows["dataset"].unique(), rows["condition"].unique()
+    counts = sorted(rows["n_starts"].unique())
+    colour, marker = STYLES[0]
+    with new_figure(0.9 + 2.4 * len(conditions), 0.9 + 2.2 * len(datasets)) as figure:
+        panels = figure.subplots(len(datasets), len(conditions), sharex=True, squeeze=False)
+        for (row, place), panel in np.ndenumerate(panels):
+            dataset, condition = datasets[row], conditions[place]
+            here = rows[(rows["dataset"] == dataset) & (rows["condition"] == condition)]
+            for _, network in here.groupby("seed"):
+                network = network.sort_values("n_starts")
+                panel.plot(
+                    [counts.index(n) for n in network["n_starts"]], network[column], color=colour, marker=marker,
+                    markersize=4, linewidth=0.7, alpha=0.7,
+                )  # fmt: skip
+            there = published[(published["dataset"] == dataset) & (published["condition"] == condition)]
+            for value in there[column]:
+                panel.axhline(value, color=PUBLISHED, linewidth=1, linestyle="--", zorder=0)
+            panel.set_title(f"{TITLES[dataset]}, {condition}", fontsize=9)
+            panel.set_xticks(range(len(counts)), counts)
+        figure.supylabel(label, fontsize=10)
+        figure.supxlabel("starts of k-means", fontsize=10)
+        handles = [handle("networks", colour, marker)]
+        if len(published):
+            handles.append(Line2D([], [], color=PUBLISHED, linestyle="--", linewidth=1, label="published mean"))
+        legend(figure, handles)
     return figure

@@ -172,8 +172,6 @@ def forest(table: pd.DataFrame, label: str, colours: dict[str, str]) -> Figure:
             panel.plot(row.difference, place, color=colour, marker=markers[row.verdict], markersize=4.5)
         panel.set_yticks(range(len(table)), table["name"], fontsize=7.5)
         panel.set_ylim(len(table) - 0.4, -0.6)
-        panel.set_xscale("symlog", linthresh=1, linscale=1.2)
-        panel.xaxis.set_major_formatter("{x:g}")
         panel.set_xlabel(label)
         legend(
             figure, [handle(v, c, markers[v]) for v, c in colours.items() if v in set(table["verdict"])], columns=4
