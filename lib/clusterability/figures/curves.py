@@ -109,7 +109,8 @@ def over_starts(rows: pd.DataFrame, column: str, label: str, published: pd.DataF
             panel.set_title(f"{TITLES[dataset]}, {condition}", fontsize=9)
             panel.set_xticks(range(len(counts)), counts)
         figure.supylabel(label, fontsize=10)
-        figure.supxlabel("starts of k-means", fontsize=10)
+        for panel in panels[-1]:
+            panel.set_xlabel("starts of k-means")
         handles = [handle("networks", colour, marker)]
         if len(published):
             handles.append(Line2D([], [], color=PUBLISHED, linestyle="--", linewidth=1, label="published mean"))
