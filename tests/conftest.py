@@ -29,11 +29,3 @@ def project(tmp_path, monkeypatch):
 @pytest.fixture(scope="session")
 def digits():
     return datasets.load("digits")
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Workers share the quick notebooks; else a file's tests, and a notebook's cells, stay together."""
-    for item in items:
-        alone = "quick_preset" in item.name
-        item.add_marker(pytest.mark.xdist_group(item.nodeid if alone else item.nodeid.split("::")[0]))

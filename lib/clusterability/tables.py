@@ -100,29 +100,22 @@ def significance(rows: pd.DataFrame, level: float = 0.05) -> HTML:
 
 
 def agreement(compared: pd.DataFrame) -> HTML:
-    """Ours against published, as :func:`clusterability.comparison.agreement` gives it."""
-    cells = pd.DataFrame(
-        {
-            "Condition": compared["name"],
-            "ours": [f"{spread(r.mean, r.sd)} ({r.n:.0f})" for r in compared.itertuples()],
-            "published": [
-                f"{spread(r.published_mean, r.published_sd)} ({r.published_n:.0f})" for r in compared.itertuples()
-            ],
-            "difference in sd [95 %]": [
-                f"{spread(r.difference, math.nan, 1)} [{spread(r.low, math.nan, 1)}, {spread(r.high, math.nan, 1)}]"
-                for r in compared.itertuples()
-            ],
-            "p, difference": [f"{p:.2g}" for p in compared["raw_p"]],
-            "corrected": [f"{p:.2g}" for p in compared["difference_p"]],
-            "p, equivalence, corrected": [f"{p:.2g}" for p in compared["equivalence_p"]],
-            "Verdict": compared["verdict"],
+    """Ours against published, as :func:`clusterability.agreement.judge` gives it."""
+    lines = []
+    for row in compared.itertuples():
+        difference, low, high = (spread(value, math.nan, 1) for value in (row.difference, row.low, row.high))
+        line = {
+            "Condition": row.name,
+            "ours": f"{spread(row.mean, row.sd)} ({row.n:.0f})",
+            "published": f"{spread(row.published_mean, row.published_sd)} ({row.published_n:.0f})",
+            "difference in sd [95 %]": f"{difference} [{low}, {high}]".replace(" ", "\N{NO-BREAK SPACE}"),
+            "p, difference": f"{row.raw_p:.2g}",
+            "corrected": f"{row.difference_p:.2g}",
         }
-    )
-    if compared["equivalence_p"].isna().all():
-        cells = cells.drop(columns="p, equivalence, corrected")
-    if "why" in compared:
-        cells["Why"] = compared["why"]
-    return html(cells)
+        if not math.isnan(row.equivalence_p):
+            line["p, equivalence, corrected"] = f"{row.equivalence_p:.2g}"
+        lines.append({**line, "Verdict": row.verdict})
+    return html(pd.DataFrame(lines))
 
 
 def claims(evaluated: Sequence[Claim]) -> HTML:
