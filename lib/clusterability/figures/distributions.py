@@ -144,7 +144,7 @@ def spectra(rows: pd.DataFrame, n_clusters: int, groups: pd.Series) -> Figure:
                 )  # fmt: skip
             panel.axvline(n_clusters + 0.5, color="0.6", linewidth=0.8, linestyle=":")
             panel.set_title(TITLES[dataset])
-            panel.set_xlabel("number of the eigenvalue, the constant one's being 1")
+            panel.set_xlabel("number of the eigenvalue (the first is 0)")
         panels[0].set_ylabel("eigenvalue of the normalized Laplacian")
         legend(figure, [handle(name, *STYLES[n]) for n, name in enumerate(names)])
     return figure
