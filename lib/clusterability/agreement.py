@@ -15,6 +15,7 @@ from clusterability.comparison import (
     difference_p,
     equivalence_p,
 )
+from clusterability.tables import STATES
 
 TABLES = {
     "factors": [
@@ -27,7 +28,8 @@ TABLES = {
 }  # fmt: skip
 """For every published experiment, the figures whose rows repeat it."""
 _ARCHITECTURE = "mlp 784-256x4-10"
-_NETWORK = ["dataset", "condition", "pruned", "null_model", "seed"]
+_CONDITION = ["experiment", *published.PLACE, "null_model"]
+_NETWORK = [*published.PLACE, "null_model", "seed"]
 # What the pages call the networks that the papers call Control and Dropout on lines.
 _SAME = {"Lines": "Control", "Lines, dropout": "Dropout"}
 
@@ -50,7 +52,7 @@ def pairs(column: str = "ncut") -> pd.DataFrame:
     for experiment, figures in TABLES.items():
         theirs = published.load(experiment, _ARCHITECTURE)
         rows = _comparable(figures)
-        keys = ["dataset", "condition", "pruned"] + (["null_model"] if experiment == "null models" else [])
+        keys = [*published.PLACE, "null_model"] if experiment == "null models" else published.PLACE
         ours = rows.groupby(keys, sort=False)[column].agg(["mean", "std", "size"])
         ours.columns = ["mean", "sd", "n"]
         theirs = theirs.rename(
@@ -59,8 +61,8 @@ def pairs(column: str = "ncut") -> pd.DataFrame:
         both = theirs.merge(ours.reset_index(), on=keys, suffixes=("", "_ours"))
         both = both[both["published_mean"].notna() & both["mean"].notna()]
         parts.append(both[both["null_model"] == "layer"] if column == "ncut" else both)
-    columns = ["experiment", "dataset", "condition", "pruned", "null_model", "mean", "sd", "n"]
-    return pd.concat(parts, ignore_index=True)[[*columns, "published_mean", "published_sd", "published_n"]]
+    columns = [*_CONDITION, "mean", "sd", "n", "published_mean", "published_sd", "published_n"]
+    return pd.concat(parts, ignore_index=True)[columns]
 
 
 def _comparable(figures: list[str]) -> pd.DataFrame:
@@ -84,7 +86,7 @@ def _comparable(figures: list[str]) -> pd.DataFrame:
 
 def name(row) -> str:
     """What a compared condition is called in tables and figures."""
-    state = {False: "unpruned", True: "pruned"}[row.pruned] if row.dataset != NONE else "random init"
+    state = STATES[row.pruned] if row.dataset != NONE else "random init"
     null = {"layer": "", "nonzero": ", nonzero shuffled"}[row.null_model]
     paper = " (2020)" if row.experiment in ("null models", "alternative datasets") else ""
     return f"{TITLES[row.dataset]}, {row.condition}, {state}{null}{paper}"
@@ -120,13 +122,14 @@ def judge(pairs: pd.DataFrame, margin: float | None, level: float = 0.05) -> pd.
         for row in pairs.itertuples()
     ]
     intervals = [cohens_d_interval(*pair) for pair in samples]
+    raw_p = [difference_p(*pair) for pair in samples]
     result = pairs.assign(
         name=[name(row) for row in pairs.itertuples()],
         difference=[cohens_d(*pair) for pair in samples],
         low=[low for low, _ in intervals],
         high=[high for _, high in intervals],
-        raw_p=[difference_p(*pair) for pair in samples],
-        difference_p=adjusted([difference_p(*pair) for pair in samples]),
+        raw_p=raw_p,
+        difference_p=adjusted(raw_p),
         equivalence_p=adjusted([equivalence_p(*pair, margin) for pair in samples]) if margin else np.nan,
     )
     verdicts = np.where(result["difference_p"] < level, DIFFERS, COMPATIBLE)
@@ -135,5 +138,4 @@ def judge(pairs: pd.DataFrame, margin: float | None, level: float = 0.05) -> pd.
 
 def conditions(*compared: pd.DataFrame) -> pd.DataFrame:
     """The distinct conditions of comparisons."""
-    columns = ["experiment", "dataset", "condition", "pruned", "null_model"]
-    return pd.concat([table[columns] for table in compared]).drop_duplicates()
+    return pd.concat([table[_CONDITION] for table in compared]).drop_duplicates()

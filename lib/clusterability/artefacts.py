@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clusterability import datasets, paths, results
+from clusterability import constructed, datasets, paths, results
 from clusterability.arrays import read_npz
 from clusterability.computing import trained_network
 from clusterability.runs import Run
@@ -77,8 +77,7 @@ def examples(
         arrays = {}
         for name in names:
             dataset = datasets.load(name)
-            images = dataset.x_train[:n_examples].astype(float) * (255 / dataset.maximum)
-            arrays[f"x_{name}"] = np.rint(images).astype(np.uint8)
+            arrays[f"x_{name}"] = constructed.as_bytes(dataset.x_train[:n_examples] * (255 / dataset.maximum))
             arrays[f"y_{name}"] = dataset.y_train[:n_examples]
         return arrays
 

@@ -7,8 +7,6 @@ import pandas as pd
 from clusterability import paths
 
 PLACE = ["dataset", "condition", "pruned"]
-
-
 _NULL_MODELS = {"all weights of a layer": "layer", "nonzero weights of a layer": "nonzero"}
 
 

@@ -13,6 +13,7 @@ from clusterability.catalogue import TITLES
 from clusterability.claims import Claim
 from clusterability.comparison import adjusted
 from clusterability.datasets import dimensions, sources
+from clusterability.published import PLACE
 
 STATES = {False: "unpruned", True: "pruned"}
 """Pruning states for readers."""
@@ -90,7 +91,7 @@ def significance(rows: pd.DataFrame, level: float = 0.05) -> HTML:
     """
     rows = rows.assign(bh=adjusted(rows["p"], "bh"), holm=adjusted(rows["p"], "holm"))
     lines = []
-    for (dataset, condition, pruned), part in rows.groupby(["dataset", "condition", "pruned"], sort=False):
+    for (dataset, condition, pruned), part in rows.groupby(PLACE, sort=False):
         line = {"Data set": TITLES[dataset], "Condition": condition, "State": STATES[pruned], "n": str(len(part))}
         for column, heading in {"p": "p", "bh": "p after Benjamini-Hochberg", "holm": "p after Holm"}.items():
             line[f"{heading} ≤ {level:g}"] = str((part[column] <= level).sum())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -21,7 +19,6 @@ def strips(
     by: str,
     colour_by: str | None = None,
     published: pd.DataFrame | None = None,
-    zero_line: Sequence[str] = ("z",),
 ) -> Figure:
     """One line a group with every network as a point; a panel a number.
 
@@ -37,15 +34,13 @@ def strips(
         A column of at most seven values that colours the points.
     published : DataFrame, optional
         Has ``by`` as a column, and ``NAME_mean`` and ``NAME_sd`` for the numbers it knows.
-    zero_line : sequence of str
-        Numbers whose panel has a line at 0.
     """
     groups = list(rows[by].unique())
     kinds = list(rows[colour_by].unique()) if colour_by else [None]
     with new_figure(2.4 + 3.4 * len(columns), 1.5 + 0.42 * len(groups)) as figure:
         panels = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
         for panel, (column, label) in zip(panels, columns.items(), strict=True):
-            if column in zero_line:
+            if column == "z":
                 panel.axvline(0, color="0.75", linewidth=0.8, zorder=0)
             for place, group in enumerate(groups):
                 members = rows[rows[by] == group]
