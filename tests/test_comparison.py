@@ -105,7 +105,7 @@ def test_every_published_condition_of_an_mlp_is_compared(column):
     assert not pairs.duplicated(["experiment", "dataset", "condition", "pruned", "null_model"]).any()
     assert (pairs["n"] >= 5).all()
     for row in pairs.sample(5, random_state=0).itertuples():
-        theirs = published.load(row.experiment, "mlp 784-256x4-10", row.null_model)
+        theirs = published.load(row.experiment, agreement.ARCHITECTURES[row.experiment], row.null_model)
         [fact] = theirs[
             (theirs["dataset"] == row.dataset)
             & (theirs["condition"] == row.condition)

@@ -77,7 +77,7 @@ def nothing_may_be_computed(monkeypatch):
 def test_rows_come_in_the_order_of_the_runs_with_all_columns(project):
     runs = small_grid()
     rows = run(runs[::-1])
-    assert list(rows.columns) == results.COLUMNS
+    assert list(rows.columns) == list(results.NETWORKS.columns)
     assert rows["key"].tolist() == [r.key for r in runs[::-1]]
     assert rows["condition"].tolist() == ["Dropout", "Dropout", "Control", "Control"]
     assert rows["seed"].tolist() == [1, 0, 1, 0]
@@ -296,7 +296,7 @@ def test_rows_of_other_data_are_computed_again_in_place_of_the_old(project, comp
 def test_stored_rows_serve_where_the_data_are_not_at_hand(project, monkeypatch):
     runs = small_grid(datasets=["mnist"])
     rows = [
-        {**dict.fromkeys(results.COLUMNS, 0), "dataset": "mnist", "condition": r.condition, "pruned": True,
+        {**dict.fromkeys(results.NETWORKS.columns, 0), "dataset": "mnist", "condition": r.condition, "pruned": True,
          "null_model": "layer", "seed": r.network.seed, "ncut": 2 + 0.1 * i, "data": "0123456789ab", "key": r.key}
         for i, r in enumerate(runs)
     ]  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.collections import PathCollection
 from matplotlib.container import ErrorbarContainer
 
-from clusterability import agreement, constructed, figures, published, results, summary, tables
+from clusterability import agreement, constructed, figures, importance, published, results, summary, tables
 
 
 @pytest.fixture
@@ -225,3 +225,92 @@ def test_a_gallery_shows_every_example_with_its_label():
     figure = figures.gallery({"Polynomials": (images, numbers)})
     np.testing.assert_array_equal(np.stack([panel.images[0].get_array() for panel in figure.axes]), images)
     assert [panel.get_title() for panel in figure.axes] == [str(number) for number in numbers]
+
+
+@pytest.fixture
+def lesioned():
+    """Lesion rows of two networks, with every class among them."""
+    floor = 1 / 101
+    lines = [(1, 0, 40, 0.2, floor), (1, 1, 5, 0.0, floor), (1, 2, 60, 0.0, 1.0), (2, 0, 250, 0.8, 1.0),
+             (3, 0, 40, 0.1, floor), (3, 1, 40, 0.05, 0.5), (3, 2, 40, 0.0, 0.5)]  # fmt: skip
+    rows = pd.DataFrame([
+        {"dataset": "mnist", "condition": "Control", "pruned": True, "seed": seed, "n_clusters": 3, "z": -2.0 * c,
+         "clustering": "spectral", "layer": layer, "cluster": c, "n_neurons": n, "layer_neurons": 250,
+         "test_accuracy": 0.98, "accuracy": 0.98 - drop, "released_p": p, "p": p,
+         "class_drops": results.listed([drop, 0.0, -0.1])}
+        for seed in (0, 1) for layer, c, n, drop, p in lines
+    ])  # fmt: skip
+    return importance.classified(rows)
+
+
+def test_every_sub_module_is_a_point_of_its_network_s_panel(lesioned):
+    figure = figures.sub_modules(lesioned, "drop", "accuracy lost", linthresh=0.01)
+    panels = [panel for panel in figure.axes if panel.collections]
+    assert len(panels) == 2
+    for panel, (_, own) in zip(panels, lesioned.groupby("seed"), strict=True):
+        drawn = np.concatenate([np.asarray(points.get_offsets()) for points in panel.collections])
+        expected = np.column_stack([100 * own["share"], own["drop"]])
+        np.testing.assert_allclose(drawn[np.lexsort(drawn.T)], expected[np.lexsort(expected.T)])
+    legend = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert legend == set(lesioned["kind"])
+
+
+def test_heat_maps_show_what_conditional_lesions_cost():
+    names = [(1, 0), (1, 1), (3, 2)]
+    rows = pd.DataFrame([
+        {"layer": a[0], "cluster": a[1], "given_layer": b[0], "given_cluster": b[1], "given_accuracy": 0.9,
+         "accuracy": 0.9 - 0.01 * i - 0.1 * j}
+        for i, a in enumerate(names) for j, b in enumerate(names) if a[0] != b[0]
+    ])  # fmt: skip
+    figure = figures.conditional_importance([("MNIST", rows)])
+    [image] = figure.axes[0].images
+    shown = np.ma.filled(image.get_array(), np.nan)
+    np.testing.assert_allclose(shown, [[np.nan, np.nan, 2], [np.nan, np.nan, 12], [20, 21, np.nan]])
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["1.1", "1.2", "3.3"]
+
+
+def test_dependencies_are_arrows_between_layers(lesioned):
+    own = lesioned[lesioned["seed"] == 0]
+    found = pd.DataFrame([{"earlier": (1, 0), "later": (3, 0), "dependency": "act as one"}])
+    graph = importance.dependency_graph(found, own)
+    figure = figures.dependency_graphs([("MNIST", graph), ("Empty", importance.dependency_graph(found[:0], own[:0]))])
+    texts = {text.get_text() for text in figure.axes[0].texts}
+    assert {"1.1", "3.1"} <= texts
+    assert len(figure.axes[0].patches) == 1  # the arrow
+
+
+def test_class_profiles_show_important_sub_modules_only(lesioned):
+    figure = figures.class_profiles(lesioned[lesioned["seed"] == 0])
+    [image] = figure.axes[0].images
+    np.testing.assert_allclose(image.get_array(), [[20, 0, -10], [10, 0, -10]], atol=1e-6)
+    without = figures.class_profiles(lesioned.assign(kind="other"))
+    assert not without.axes[0].images
+
+
+def test_sweeps_are_points_joined_at_their_means():
+    rows = pd.DataFrame({
+        "dataset": "mnist", "series": ["Control"] * 2 + ["Sweep"] * 4, "strength": [np.nan] * 2 + [0.1, 0.1, 1, 1],
+        "test_accuracy": [0.98, 0.97, 0.96, 0.95, 0.9, 0.8], "ncut": [10, 9.9, 5, 6, 1, 2],
+        "z": [-1, 0, -10, -20, -50, -40],
+    })  # fmt: skip
+    figure = figures.against_error(rows, {"ncut": "n-cut", "z": "z"})
+    drawn = points(figure)
+    assert len(drawn) == 2 * len(rows)
+    [curve] = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 2]
+    np.testing.assert_allclose(curve.get_xydata(), [[4.5, 5.5], [15, 1.5]])
+    assert {text.get_text() for text in figure.axes[0].texts} == {"0.1", "1"}
+
+
+def test_shares_of_every_network_fill_a_bar():
+    rows = pd.DataFrame({
+        "condition": ["A", "A", "B"], "seed": [0, 1, 0], "volume_shares": ["0.7 0.3", "0.5 0.5", "1 0"],
+        "vertex_shares": ["0.6 0.4", "0.5 0.5", "0.9 0.1"],
+    })  # fmt: skip
+    figure = figures.cluster_shares(rows, by="condition")
+    for panel in figure.axes:
+        assert len(panel.patches) == 6
+        ends = {}
+        for bar in panel.patches:
+            ends[bar.get_y()] = max(ends.get(bar.get_y(), 0), bar.get_x() + bar.get_width())
+        np.testing.assert_allclose(list(ends.values()), [100] * 3)
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["A", "B"]

@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clusterability.errors import InputError
-from clusterability.results import COLUMNS, changes, key_of, listed, merge, numbers, read, read_all
+from clusterability.results import NETWORKS, changes, key_of, listed, merge, numbers, read, read_all
+
+COLUMNS = list(NETWORKS.columns)
 
 
 def row(key, **changes):

@@ -25,9 +25,11 @@ TABLES = {
     "random init": ["random-init"],
     "null models": ["null-models"],
     "alternative datasets": ["alternative-datasets"],
+    "clusterability gradient": ["clusterability-gradient"],
 }  # fmt: skip
 """For every published experiment, the figures whose rows repeat it."""
-_ARCHITECTURE = "mlp 784-256x4-10"
+ARCHITECTURES = dict.fromkeys(TABLES, "mlp 784-256x4-10") | {"clusterability gradient": "mlp 49-64x3-10"}
+"""The network of every published experiment."""
 _CONDITION = ["experiment", *published.PLACE, "null_model"]
 _NETWORK = [*published.PLACE, "null_model", "seed"]
 # What the pages call the networks that the papers call Control and Dropout on lines.
@@ -50,8 +52,8 @@ def pairs(column: str = "ncut") -> pd.DataFrame:
     """
     parts = []
     for experiment, figures in TABLES.items():
-        theirs = published.load(experiment, _ARCHITECTURE)
-        rows = _comparable(figures)
+        theirs = published.load(experiment, ARCHITECTURES[experiment])
+        rows = _comparable(figures, ARCHITECTURES[experiment])
         keys = [*published.PLACE, "null_model"] if experiment == "null models" else published.PLACE
         ours = rows.groupby(keys, sort=False)[column].agg(["mean", "std", "size"])
         ours.columns = ["mean", "sd", "n"]
@@ -65,7 +67,7 @@ def pairs(column: str = "ncut") -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[columns]
 
 
-def _comparable(figures: list[str]) -> pd.DataFrame:
+def _comparable(figures: list[str], architecture: str) -> pd.DataFrame:
     """One row a network, measured as the papers did."""
     rows = results.read_all(*(paths.results_file(figure, "paper") for figure in figures))
     trained_through = rows["epochs"] + rows["pruned"].astype(int) * rows["pruning_epochs"]
@@ -74,7 +76,7 @@ def _comparable(figures: list[str]) -> pd.DataFrame:
         & (rows["n_eigenvectors"] == 12)
         & (rows["n_starts"] == 25)
         & (rows["epoch"] == trained_through)
-        & (rows["architecture"] == _ARCHITECTURE)
+        & (rows["architecture"] == architecture)
     ]
     known = datasets.names()
     rows = rows.assign(

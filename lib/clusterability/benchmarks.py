@@ -6,6 +6,7 @@ the median, minimum and maximum over the rounds.
 
 from __future__ import annotations
 
+import copy
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -19,11 +20,14 @@ from threadpoolctl import threadpool_limits
 
 from clusterability.catalogue import Dataset
 from clusterability.clustering import ncut
+from clusterability.eigenvalues import eigenvalue_gradient, smallest_eigenpairs
 from clusterability.graphs import LayeredGraph, layered_graph, without_isolated
+from clusterability.lesions import LesionedNetwork
 from clusterability.networks import MLP, initialize
 from clusterability.pruning import magnitude_mask
 from clusterability.significance import Measurement, measure, shuffled
-from clusterability.training import NetworkSpec, Training, available_cores, train
+from clusterability.spectral import laplacian_eigenpairs
+from clusterability.training import NetworkSpec, Training, available_cores, one_thread, train
 
 ARCHITECTURE = MLP((784, 256, 256, 256, 256, 10))
 
@@ -128,6 +132,110 @@ def bench_training(rounds: int, n_networks: int = 10, epochs: int = 2) -> None:
     report(f"training {n_networks} networks", ours, theirs, "a network and step", n_networks * epochs * 150)
 
 
+def bench_penalty(rounds: int, epochs: int = 1) -> None:
+    """Training with the clusterability gradient beside training without."""
+    dataset = random_dataset(128 * 150)
+
+    def networks(**changes) -> Callable[[], object]:
+        training = Training(epochs=epochs, pruning_epochs=0, **changes)
+        specs = [NetworkSpec("noise", ARCHITECTURE, training, seed) for seed in range(available_cores())]
+        return lambda: list(train(specs, dataset))
+
+    plain = networks()
+    for interval in (1, 4):
+        penalized = networks(cluster_gradient=1.0, cluster_eigenvalues=11, cluster_interval=interval)
+        with_penalty, without = [], []
+        for _ in range(rounds):
+            with_penalty.append(seconds(penalized))
+            without.append(seconds(plain))
+        ratios = sorted(a / b for a, b in zip(with_penalty, without, strict=True))
+        click.echo(
+            f"a step with the clusterability gradient, every {interval}: {statistics.median(ratios):.2f} "
+            f"times a plain step ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+        )
+
+
+def derivative_by_single_weights(matrices: Sequence[np.ndarray], n_eigenvalues: int, layer: int) -> np.ndarray:
+    """Derivative of the sum of the smallest nontrivial eigenvalues by every weight of a layer, one by one.
+
+    The way of the released experiments: a loop over the weights in Python, which for each of them
+    multiplies and sums over all neurons that its two ends are joined to.
+    """
+    graph = layered_graph(matrices)
+    _, vectors = laplacian_eigenpairs(graph, n_eigenvalues + 1)
+    outer = vectors[:, 1:] @ vectors[:, 1:].T
+    degree, adjacency = graph.degree, graph.adjacency.toarray()
+    first = np.cumsum([0, *graph.layer_sizes])
+    result = np.zeros(matrices[layer].shape)
+    for place, weight in np.ndenumerate(matrices[layer]):
+        i, j = first[layer + 1] + place[0], first[layer] + place[1]
+        ends = [
+            degree[end] ** -1.5 * np.dot(adjacency[end, near] * degree[near] ** -0.5, outer[end, near])
+            for end, near in ((i, _neighbours(first, layer + 1)), (j, _neighbours(first, layer)))
+        ]
+        result[place] = np.sign(weight) * (sum(ends) - 2 * (degree[i] * degree[j]) ** -0.5 * outer[i, j])
+    return result
+
+
+def _neighbours(first: np.ndarray, layer: int) -> np.ndarray:
+    """Vertices of the layers next to a layer."""
+    layers = [near for near in (layer - 1, layer + 1) if 0 <= near < len(first) - 1]
+    return np.concatenate([np.arange(first[near], first[near + 1]) for near in layers])
+
+
+def bench_derivative(rounds: int) -> None:
+    """The derivative of eigenvalues, eigenvectors and all, beside a loop over single weights."""
+    matrices, layer = random_network(0.0), 2
+    weights = [torch.from_numpy(matrix)[None] for matrix in matrices]
+    pairs = smallest_eigenpairs(weights, 3)
+    share = matrices[layer].size / sum(matrix.size for matrix in matrices)
+
+    def ours() -> list[torch.Tensor]:
+        following = smallest_eigenpairs(weights, 3, start=pairs.basis)
+        return eigenvalue_gradient(weights, following)
+
+    with torch.no_grad(), one_thread(), threadpool_limits(1):
+        mine = [seconds(ours) for _ in range(10 * rounds)]
+        loop = {}
+        theirs = [seconds(lambda: loop.update(result=derivative_by_single_weights(matrices, 3, layer)))]
+        gap = np.abs(ours()[layer][0].numpy() - loop["result"]).max() / np.abs(loop["result"]).max()
+    ratio = theirs[0] / share / statistics.median(mine)
+    click.echo(
+        f"derivative of the eigenvalues: {statistics.median(mine) * 1e3:.1f} ms against {theirs[0] / share:.1f} s by "
+        f"single weights (one layer of them, {share:.0%}, timed); {ratio:.0f} times faster; they differ by {gap:.1e}"
+    )
+
+
+def bench_lesions(rounds: int) -> None:
+    """Lesions beside one forward pass of a module each."""
+    dataset = random_dataset(10_000)
+    x, y = dataset.flat("train")
+    matrices = random_network(0.9)
+    network = LesionedNetwork(matrices, [np.zeros(len(matrix)) for matrix in matrices], x, y)
+    silenced = np.random.default_rng(0).random((40, 256)) < 0.1
+    linears = [torch.nn.Linear(matrix.shape[1], matrix.shape[0]) for matrix in matrices]
+    for linear, matrix in zip(linears, matrices, strict=True):
+        linear.weight.data, linear.bias.data = torch.from_numpy(matrix), torch.zeros(len(matrix))
+    layers = [layer for linear in linears for layer in (linear, torch.nn.ReLU())][:-1]
+    inputs, labels = torch.from_numpy(x), torch.from_numpy(y)
+
+    def lesions_of(layer: int) -> list[float]:
+        accuracies = []
+        for lesion in silenced:
+            changed = copy.deepcopy(torch.nn.Sequential(*layers))
+            changed[2 * layer - 2].weight.data[torch.from_numpy(lesion)] = 0
+            changed[2 * layer - 2].bias.data[torch.from_numpy(lesion)] = 0
+            accuracies.append(float((changed(inputs).argmax(1) == labels).float().mean()))
+        return accuracies
+
+    with torch.no_grad():
+        ours, theirs = [], []
+        for _ in range(rounds):
+            ours.append(seconds(lambda: [network.accuracies(layer, silenced) for layer in (1, 2, 3, 4)]))
+            theirs.append(seconds(lambda: [lesions_of(layer) for layer in (1, 2, 3, 4)]))
+    report("lesions", ours, theirs, "a lesion on 10,000 examples", 4 * len(silenced))
+
+
 @click.command()
 @click.option("--rounds", default=5, show_default=True, type=click.IntRange(min=1))
 def main(rounds: int) -> None:
@@ -135,6 +243,9 @@ def main(rounds: int) -> None:
     click.echo(f"{available_cores()} cores, torch {torch.__version__}, {rounds} rounds, medians (and ranges)")
     bench_null_test(rounds)
     bench_training(rounds)
+    bench_penalty(rounds)
+    bench_derivative(rounds)
+    bench_lesions(rounds)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The command line: ``clusterability list``, ``run`` and ``measure``."""
+"""The command line: ``clusterability list``, ``run``, ``measure`` and ``lesion``."""
 
 from __future__ import annotations
 
@@ -141,3 +141,54 @@ def measure(file, clusters, shuffles, seed, null_model, as_json) -> None:
     click.echo(f"p              {report['p']:.4f}")
     click.echo(f"in/out ratio   {ratio}")
     click.echo(f"cluster sizes  {sizes}  (by volume: {result.effective_clusters:.1f} effective clusters)")
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--dataset", required=True, metavar="NAME", help="On whose test examples the network is scored.")
+@click.option("--clusters", default=10, show_default=True, help="Number of clusters.")
+@click.option("--shuffles", default=100, show_default=True, help="Random lesions to compare each with.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def lesion(file, dataset, clusters, shuffles, seed, as_json) -> None:
+    """Silence an MLP's clusters, layer by layer, and see what it loses.
+
+    FILE: as for measure; biases are bias0, bias1, … in an .npz, NAME.bias beside NAME.weight elsewhere,
+    and zero where the file has none. Hidden neurons are taken to be ReLU.
+    """
+    from clusterability import datasets, importance, lesions
+    from clusterability.catalogue import TITLES
+    from clusterability.significance import Measurement
+    from clusterability.significance import measure as measured
+    from clusterability.training import available_cores
+    from clusterability.weight_files import read_network
+
+    if shuffles < 1:
+        raise InputError(f"{shuffles} shuffles asked for: at least 1 is needed")
+    measurement = Measurement(clusters, n_shuffles=0)
+    weights, biases = read_network(file)
+    lesions.check_fits(weights, *datasets.dimensions(dataset))
+    data = datasets.load(dataset)
+    if data.regression:
+        raise InputError(f"{dataset} is a regression: lesions are scored by accuracy, on classes")
+    labels = measured(weights, measurement, seed).labels
+    network = lesions.LesionedNetwork(weights, biases, *data.flat("test"))
+    modules = lesions.sub_modules(labels)
+    with click.progressbar(length=len(modules), label="lesions", file=sys.stderr) as bar:
+        made = lesions.single_lesions(
+            network, modules, shuffles, seed, workers=available_cores(), progress=lambda _: bar.update(1)
+        )
+    lines = importance.of_lesions(made)
+    if as_json:
+        click.echo(json.dumps({"test_accuracy": made[0].before, "sub_modules": lines}))
+        return
+    click.echo(
+        f"test accuracy  {made[0].before:.4f}  ({TITLES[dataset]}; {clusters} clusters, {shuffles} random lesions)"
+    )
+    click.echo("layer  cluster  neurons  of layer   accuracy      drop         z        p  kind")
+    for line in lines:
+        z = "–" if line["z"] is None else f"{line['z']:.1f}"
+        click.echo(
+            f"{line['layer']:5}  {line['cluster']:7}  {line['n_neurons']:7}  {line['share']:8.0%}   "
+            f"{line['accuracy']:8.4f}  {line['drop']:8.4f}  {z:>8}  {line['p']:7.4f}  {line['kind']}"
+        )

@@ -11,9 +11,10 @@ import math
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,15 +30,37 @@ from clusterability.significance import measure
 from clusterability.specs import SHARED_IN_STACK, NetworkSpec, States, TrainedNetwork
 from clusterability.training import available_cores, evaluate, train, untrained
 
-# Share of a network's time that training takes, for the progress bar only.
-_TRAINING_SHARE = 0.85
+Tell = Callable[[float], None]
+"""Called with every finished share of something's work; the shares sum to 1."""
 
 
-def compute(runs: Sequence[Run], device: str, recompute: bool, store: Callable[[list[dict]], None]) -> None:
+@dataclass(frozen=True)
+class Kind:
+    """What is computed of every network.
+
+    Attributes
+    ----------
+    schema : results.Schema
+        Of the rows' table.
+    rows : callable
+        From a run, its network at that moment, its data set (None: none), the columns that all kinds
+        share, and a :data:`Tell`: the run's rows, each a dictionary.
+    training_share : float
+        Share of a network's time that training takes, for the progress bar only.
+    """
+
+    schema: results.Schema
+    rows: Callable[[Any, TrainedNetwork, Dataset | None, dict, Tell], list[dict]]
+    training_share: float
+
+
+def compute(runs: Sequence, kind: Kind, device: str, recompute: bool, store: Callable[[list[dict]], None]) -> None:
     """Train and measure what ``runs`` ask for.
 
     Parameters
     ----------
+    runs : sequence of Run
+        Or of what has the same attributes and suits ``kind``.
     device : str
         Where networks train.
     recompute : bool
@@ -53,7 +76,7 @@ def compute(runs: Sequence[Run], device: str, recompute: bool, store: Callable[[
     for name in {run.network.dataset: None for run in runs}:
         if datasets.fingerprint(name) is None:
             datasets.load(name)
-    by_network: dict[NetworkSpec, list[Run]] = {}
+    by_network: dict[NetworkSpec, list] = {}
     for run in runs:
         by_network.setdefault(run.network, []).append(run)
     bar = Bar(len(by_network), "networks")
@@ -63,16 +86,20 @@ def compute(runs: Sequence[Run], device: str, recompute: bool, store: Callable[[
         shared = (getattr(spec.training, name) for name in SHARED_IN_STACK)
         return spec.dataset, spec.architecture.sizes, *shared
 
+    def tell_training(share: float) -> None:
+        bar.advance(kind.training_share * share)
+
     try:
         for _, group in groupby(sorted(by_network, key=together), key=together):
             specs = list(group)
             name = specs[0].dataset
             dataset = None if name == NONE else datasets.load(name)
             keep = sorted({run.epoch for spec in specs for run in by_network[spec]})
-            for spec, states, seconds in _networks(specs, dataset, device, keep, recompute, bar):
-                rows = [_row(run, states, seconds, dataset, device) for run in by_network[spec]]
+            for spec, states, seconds in _networks(specs, dataset, device, keep, recompute, tell_training):
+                rows, share = [], (1 - kind.training_share) / len(by_network[spec])
+                for run in by_network[spec]:
+                    rows += _rows(kind, run, states, seconds, dataset, device, lambda part: bar.advance(share * part))  # noqa: B023
                 store(rows)
-                bar.advance(1 - _TRAINING_SHARE)
     finally:
         bar.close()
 
@@ -87,20 +114,25 @@ def trained_network(spec: NetworkSpec, epoch: int, device: str) -> TrainedNetwor
     """
     bar = Bar(1, "networks")
     try:
-        [(_, states, _)] = _networks([spec], datasets.load(spec.dataset), device, [epoch], False, bar)
+        [(_, states, _)] = _networks([spec], datasets.load(spec.dataset), device, [epoch], False, bar.advance)
     finally:
         bar.close()
     return states[epoch]
 
 
 def _networks(
-    specs: Sequence[NetworkSpec], dataset: Dataset | None, device: str, keep: Sequence[int], recompute: bool, bar: Bar
+    specs: Sequence[NetworkSpec],
+    dataset: Dataset | None,
+    device: str,
+    keep: Sequence[int],
+    recompute: bool,
+    tell: Tell,
 ) -> Iterator[tuple[NetworkSpec, States, float]]:
     """Every specification's network after the epochs to keep, and the seconds of its training: first
     those in the cache, then those to train."""
     if dataset is None:
         for spec in specs:
-            bar.advance(_TRAINING_SHARE)
+            tell(1)
             yield spec, {0: untrained(spec)}, 0.0
         return
     files = {spec: _cache_file(spec, dataset, device) for spec in specs}
@@ -110,61 +142,78 @@ def _networks(
         if cached is None:
             to_train.append(spec)
             continue
-        bar.advance(_TRAINING_SHARE)
+        tell(1)
         yield spec, *cached
     n_cores = available_cores() if torch.device(device).type == "cpu" else 1
     before = time.perf_counter()
-    trained = train(
-        to_train, dataset, device, keep_epochs=keep, progress=lambda share: bar.advance(_TRAINING_SHARE * share)
-    )
+    trained = train(to_train, dataset, device, keep_epochs=keep, progress=tell)
     for done, (position, states) in enumerate(trained, 1):
         seconds = (time.perf_counter() - before) * min(n_cores, len(to_train)) / done
         _save_network(files[to_train[position]], states, seconds)
         yield to_train[position], states, seconds
 
 
-def _row(run: Run, states: States, training_seconds: float, dataset: Dataset | None, device: str) -> dict:
-    network = _trimmed(states[run.epoch], run, dataset) if run.trimmed else states[run.epoch]
+def _rows(
+    kind: Kind, run: Any, states: States, training_seconds: float, dataset: Dataset | None, device: str, tell: Tell
+) -> list[dict]:
     started = time.perf_counter()
-    measured = measure(network.weights, run.measurement, run.network.seed, workers=available_cores())
     training = run.network.training
-    share = run.epoch / max(1, training.last_epoch(True))
-    magnitudes = np.concatenate([np.abs(weight[weight != 0]) for weight in network.weights])
-    return {
+    shared = {
         "dataset": run.network.dataset,
         "condition": run.condition,
         "pruned": run.pruned,
         "seed": run.network.seed,
-        **asdict(run.measurement),
-        "n_eigenvectors": run.measurement.n_eigenvectors or run.measurement.n_clusters,
-        "n_starts": run.measurement.n_starts or n_starts(measured.n_vertices),
-        "ncut": measured.ncut,
-        "shuffled_mean": measured.shuffled_ncuts.mean() if run.measurement.n_shuffles else math.nan,
-        "shuffled_sd": measured.shuffled_ncuts.std() if run.measurement.n_shuffles else math.nan,
-        "z": measured.z,
-        "p": measured.p,
-        **network.scores,
-        "in_out_ratio": measured.in_out_ratio,
-        "vertices": measured.n_vertices,
-        "effective_clusters": measured.effective_clusters,
-        "small_weights": float(np.mean(magnitudes < training.learning_rate)),
         "architecture": run.network.architecture.name,
         "epochs": training.epochs,
         "pruning_epochs": training.pruning_epochs,
-        "epoch": run.epoch,
         "device": device if torch.device(device).type == "cpu" else torch.cuda.get_device_name(device),
-        "seconds": round(training_seconds * share + time.perf_counter() - started, 1),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "version": __version__,
         "software": f"Python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}",
         "data": NONE if dataset is None else dataset.fingerprint,
         "key": run.key,
-        "eigenvalues": results.listed(measured.eigenvalues),
-        "late_shares": results.listed(measured.late_shares),
-        "shuffled_ncuts": results.listed(measured.shuffled_ncuts),
-        "volume_shares": results.listed(measured.volume_shares),
-        "vertex_shares": results.listed(measured.vertex_shares),
     }
+    rows = kind.rows(run, states[run.epoch], dataset, shared, tell)
+    share = run.epoch / max(1, training.last_epoch(True))
+    seconds = round(training_seconds * share + time.perf_counter() - started, 1)
+    return [{**row, "seconds": seconds} for row in rows]
+
+
+def _measured(run: Run, network: TrainedNetwork, dataset: Dataset | None, shared: dict, tell: Tell) -> list[dict]:
+    """A network's clusterability, in one row."""
+    if run.trimmed:
+        network = _trimmed(network, run, dataset)
+    measured = measure(network.weights, run.measurement, run.network.seed, workers=available_cores())
+    tell(1)
+    magnitudes = np.concatenate([np.abs(weight[weight != 0]) for weight in network.weights])
+    return [
+        {
+            **shared,
+            **asdict(run.measurement),
+            "n_eigenvectors": run.measurement.n_eigenvectors or run.measurement.n_clusters,
+            "n_starts": run.measurement.n_starts or n_starts(measured.n_vertices),
+            "ncut": measured.ncut,
+            "shuffled_mean": measured.shuffled_ncuts.mean() if run.measurement.n_shuffles else math.nan,
+            "shuffled_sd": measured.shuffled_ncuts.std() if run.measurement.n_shuffles else math.nan,
+            "z": measured.z,
+            "p": measured.p,
+            **network.scores,
+            "in_out_ratio": measured.in_out_ratio,
+            "vertices": measured.n_vertices,
+            "effective_clusters": measured.effective_clusters,
+            "small_weights": float(np.mean(magnitudes < run.network.training.learning_rate)),
+            "epoch": run.epoch,
+            "eigenvalues": results.listed(measured.eigenvalues),
+            "late_shares": results.listed(measured.late_shares),
+            "shuffled_ncuts": results.listed(measured.shuffled_ncuts),
+            "volume_shares": results.listed(measured.volume_shares),
+            "vertex_shares": results.listed(measured.vertex_shares),
+        }
+    ]
+
+
+NETWORK_ROWS = Kind(results.NETWORKS, _measured, training_share=0.85)
+"""Clusterability: one row a network and moment."""
 
 
 def _trimmed(network: TrainedNetwork, run: Run, dataset: Dataset) -> TrainedNetwork:

@@ -18,7 +18,7 @@ from clusterability import datasets as data
 from clusterability import paths, results
 from clusterability.catalogue import NONE
 from clusterability.clustering import check_n_clusters
-from clusterability.computing import compute
+from clusterability.computing import NETWORK_ROWS, Kind, compute
 from clusterability.errors import InputError
 from clusterability.networks import MLP
 from clusterability.progress import say
@@ -203,6 +203,7 @@ def run(
     figure: str,
     runs: Sequence[Run],
     *,
+    kind: Kind = NETWORK_ROWS,
     store: str = "paper",
     device: str = "cpu",
     recompute: bool = False,
@@ -214,6 +215,10 @@ def run(
     figure, store : str
         Name the table of new rows, see :func:`clusterability.paths.results_file`; the committed
         table is read as well.
+    runs : sequence of Run
+        Or of what suits ``kind``.
+    kind : Kind
+        What is computed of every network.
     device : str
         Where networks train, in PyTorch's words; rows computed elsewhere are reused all the same.
     recompute : bool
@@ -221,7 +226,7 @@ def run(
 
     Returns
     -------
-    DataFrame with the columns of :data:`clusterability.results.COLUMNS`, a row a run, in their order
+    DataFrame with the columns of the kind's schema, the rows of every run, in their order
         Seconds, dates and devices are those of the computation, not of this call.
 
     Raises
@@ -230,16 +235,16 @@ def run(
         A device that is not there, or a data set that cannot be had, before any long work.
     """
     check_device(device)
-    table = paths.results_file(figure, store)
+    table, committed = paths.results_file(figure, store), paths.results_file(figure, "paper")
     names = {run.network.dataset: None for run in runs}
     prints = {name: data.fingerprint(name) for name in names}
-    stored = results.read_all(table, paths.results_file(figure, "paper"))
+    stored = results.read_all(table, committed, schema=kind.schema)
     reusable = set() if recompute else _reusable(stored, prints)
     missing = [run for run in runs if run.key not in reusable]
     say(f"{figure}: {len(runs) - len(missing)} of {len(runs)} rows at hand, {len(missing)} to compute")
     if missing:
-        compute(missing, device, recompute, lambda rows: results.merge(table, rows))
-        stored = results.read_all(table, paths.results_file(figure, "paper"))
+        compute(missing, kind, device, recompute, lambda rows: results.merge(table, rows, kind.schema))
+        stored = results.read_all(table, committed, schema=kind.schema)
     rows = stored.set_index("key", drop=False)
     return rows.loc[[run.key for run in runs]].reset_index(drop=True)
 

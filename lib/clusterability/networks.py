@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clusterability.assigned import random_groups
 from clusterability.errors import InputError
 
 
@@ -127,7 +128,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, relu: bool 
     -------
     Tensor (N, batch, out)
     """
-    if x.device.type == "cpu" and _onednn_linear is not None:
+    if x.device.type == "cpu" and x.dtype == torch.float32 and _onednn_linear is not None:
         biases = [None] * len(x) if bias is None else bias
         operation = "relu" if relu else "none"
         products = [
@@ -178,15 +179,40 @@ def clusterable(
     [0.6000000238418579, 2.200000047683716]
     """
     sizes = [weights[0].shape[1], *(weight.shape[0] for weight in weights)]
-    groups = [torch.randint(n_groups, (size,), generator=generator) for size in sizes]
-    if sizes[-1] <= n_groups:
-        groups[-1] = torch.arange(sizes[-1])
+    groups = random_groups(sizes, n_groups, generator)
     factors = torch.tensor([damping, 1 + (1 - damping) * (n_groups - 1)])
     scaled = [
         weight * factors[(after[:, None] == before).long()]
         for weight, before, after in zip(weights, groups[:-1], groups[1:], strict=True)
     ]
     return scaled if first_layer else [weights[0], *scaled[1:]]
+
+
+def rescale(stack: Stack, chosen: Tensor, masks: Sequence[Tensor] = ()) -> None:
+    """Bring hidden neurons to one scale, which changes no output (C, section 5).
+
+    A ReLU neuron's incoming weights and bias are divided by s and its outgoing weights multiplied by s,
+    layer by layer from the input, with s the 2-norm of weights and bias over √2. A neuron without
+    input passes on nothing: its outgoing weights become 0.
+
+    Parameters
+    ----------
+    stack : Stack
+        Changed in place.
+    chosen : Tensor (N,) of bool
+        Which networks are rescaled.
+    masks : sequence of Tensor (N, out, in), optional
+        Pruned weights, 0 there, do not count in the norm.
+    """
+    for layer, bias in enumerate(stack.biases[:-1]):
+        weight, onward = stack.weights[layer], stack.weights[layer + 1]
+        counted = weight * masks[layer] if masks else weight
+        scale = torch.sqrt((counted.square().sum(2) + bias.square()) / 2)
+        scale = torch.where(chosen[:, None], scale, 1)
+        divisor = torch.where(scale > 0, scale, 1)
+        weight.div_(divisor[:, :, None])
+        bias.div_(divisor)
+        onward.mul_(scale[:, None, :])
 
 
 def output_errors(outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:

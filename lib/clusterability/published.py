@@ -74,7 +74,7 @@ def beside(rows: pd.DataFrame, published: pd.DataFrame, columns: dict[str, str])
     Parameters
     ----------
     rows : DataFrame
-        Result rows, see :data:`clusterability.results.COLUMNS`.
+        Result rows, see :data:`clusterability.results.NETWORKS`.
     published : DataFrame
         As :func:`load` gives it.
     columns : dict

@@ -1,10 +1,11 @@
-"""Result tables: one row a network and pruning state, plain CSV, sorted, written whole."""
+"""Result tables: plain CSV, sorted, written whole."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,33 +14,99 @@ import pandas as pd
 from clusterability.errors import InputError
 from clusterability.paths import written_whole
 
-COLUMNS = [
-    "dataset", "condition", "pruned", "seed", "n_clusters", "ncut", "shuffled_mean", "shuffled_sd", "z", "p",
-    "train_accuracy", "test_accuracy", "train_loss", "test_loss", "running_train_accuracy", "penalty",
-    "in_out_ratio", "vertices", "effective_clusters", "small_weights", "architecture", "epochs",
-    "pruning_epochs", "epoch", "null_model", "n_shuffles", "n_eigenvectors", "n_starts", "device", "seconds", "date",
-    "version", "software", "data", "key", "eigenvalues", "late_shares", "shuffled_ncuts", "volume_shares",
-    "vertex_shares",
-]  # fmt: skip
-"""Columns of every table. ``seconds`` is the time this row's training and measuring took while other
-networks shared the machine; ``data`` is the fingerprint of the data set; ``key`` names everything that
-determines the row; ``epoch`` counts the epochs passed, through training and pruning; ``small_weights`` is
-the share of the nonzero weights that are smaller than one full step of the optimizer. The last five hold
-several numbers each, see :func:`numbers`: the smallest eigenvalues, how much of their eigenvectors lies in
-the later half of the layers, every shuffle's n-cut, and the clusters' shares of volume and of vertices."""
 
-_LISTS = ["eigenvalues", "late_shares", "shuffled_ncuts", "volume_shares", "vertex_shares"]
-_TEXTS = [
-    "dataset", "condition", "architecture", "null_model", "device", "date", "version", "software", "data", "key",
-    *_LISTS,
-]  # fmt: skip
-_FLOATS = [
-    "ncut", "shuffled_mean", "shuffled_sd", "z", "p", "train_accuracy", "test_accuracy", "train_loss", "test_loss",
-    "running_train_accuracy", "penalty", "in_out_ratio", "effective_clusters", "small_weights", "seconds",
-]  # fmt: skip
+@dataclass(frozen=True)
+class Schema:
+    """The columns of a kind of table.
+
+    Attributes
+    ----------
+    texts : tuple of str
+        Columns of text, names of several numbers each among them, see :func:`numbers`.
+    floats : tuple of str
+        Columns of floating-point numbers, written to eight digits.
+    exact : tuple of str
+        Those written in full: a p-value is compared with 1 / (1 + shuffles).
+    columns : tuple of str
+        All columns in their order, the others of whole numbers and of truth values.
+    order : tuple of str
+        What rows are sorted by. ``key`` names everything that determines a row, or a network's rows.
+    """
+
+    columns: tuple[str, ...]
+    texts: tuple[str, ...]
+    floats: tuple[str, ...]
+    order: tuple[str, ...]
+    exact: tuple[str, ...] = ("p",)
+
+
+_PROVENANCE = ("device", "seconds", "date", "version", "software", "data", "key")
+_WHICH = ("dataset", "condition", "architecture", "device", "date", "version", "software", "data", "key")
+_LISTS = ("eigenvalues", "late_shares", "shuffled_ncuts", "volume_shares", "vertex_shares")
+
+NETWORKS = Schema(
+    columns=(
+        "dataset", "condition", "pruned", "seed", "n_clusters", "ncut", "shuffled_mean", "shuffled_sd", "z", "p",
+        "train_accuracy", "test_accuracy", "train_loss", "test_loss", "running_train_accuracy", "penalty",
+        "in_out_ratio", "vertices", "effective_clusters", "small_weights", "architecture", "epochs",
+        "pruning_epochs", "epoch", "null_model", "n_shuffles", "n_eigenvectors", "n_starts", *_PROVENANCE, *_LISTS,
+    ),
+    texts=(*_WHICH, "null_model", *_LISTS),
+    floats=(
+        "ncut", "shuffled_mean", "shuffled_sd", "z", "train_accuracy", "test_accuracy", "train_loss", "test_loss",
+        "running_train_accuracy", "penalty", "in_out_ratio", "effective_clusters", "small_weights", "seconds",
+    ),
+    order=("dataset", "condition", "pruned", "seed", "epoch", "n_clusters", "n_eigenvectors", "null_model",
+           "n_shuffles", "n_starts", "key"),
+)  # fmt: skip
+"""One row a network and moment. ``seconds`` is the time this row's training and measuring took while other
+networks shared the machine; ``data`` is the fingerprint of the data set; ``epoch`` counts the epochs passed,
+through training and pruning; ``small_weights`` is the share of the nonzero weights that are smaller than one
+full step of the optimizer. The last five hold several numbers each, see :func:`numbers`: the smallest
+eigenvalues, how much of their eigenvectors lies in the later half of the layers, every shuffle's n-cut, and
+the clusters' shares of volume and of vertices."""
+
+_LESIONED = (
+    "dataset", "condition", "pruned", "seed", "n_clusters", "clustering", "layer", "cluster", "n_neurons",
+    "layer_neurons",
+)  # fmt: skip
+_COST = ("test_accuracy", "accuracy", "control_mean", "control_sd", "z", "released_p", "p", "n_controls")
+
+LESIONS = Schema(
+    columns=(*_LESIONED, *_COST, "architecture", "epochs", "pruning_epochs", *_PROVENANCE, "class_drops"),
+    texts=(*_WHICH, "clustering", "class_drops"),
+    floats=("test_accuracy", "accuracy", "control_mean", "control_sd", "z", "seconds"),
+    order=("dataset", "condition", "pruned", "seed", "n_clusters", "clustering", "layer", "cluster", "key"),
+    exact=("released_p", "p"),
+)
+"""One row a sub-module of a network, see :class:`clusterability.lesions.Lesion`. ``clustering`` is "spectral",
+or "random" for a partition of the same sizes; ``layer_neurons`` counts those that are not isolated;
+``test_accuracy`` is that of the whole network; ``class_drops`` is the accuracy lost on every class, empty for
+random clusterings."""
+
+CONDITIONAL = Schema(
+    columns=(*_LESIONED, "given_layer", "given_cluster", "given_accuracy", *_COST, "architecture", "epochs",
+             "pruning_epochs", *_PROVENANCE),
+    texts=(*_WHICH, "clustering"),
+    floats=("test_accuracy", "given_accuracy", "accuracy", "control_mean", "control_sd", "z", "seconds"),
+    order=("dataset", "condition", "pruned", "seed", "n_clusters", "clustering", "given_layer", "given_cluster",
+           "layer", "cluster", "key"),
+    exact=("released_p", "p"),
+)  # fmt: skip
+"""One row an ordered pair of sub-modules: what a lesion costs once another, with ``given_accuracy``, is made."""
+
+CLUSTER_LESIONS = Schema(
+    columns=("dataset", "condition", "pruned", "seed", "n_clusters", "test_accuracy", "architecture", "epochs",
+             "pruning_epochs", *_PROVENANCE, "cluster_drops", "hidden_neurons", "volume_shares"),
+    texts=(*_WHICH, "cluster_drops", "hidden_neurons", "volume_shares"),
+    floats=("test_accuracy", "seconds"),
+    order=("dataset", "condition", "pruned", "seed", "n_clusters", "key"),
+    exact=(),
+)  # fmt: skip
+"""One row a network: for every cluster, the largest volume first, the accuracy lost when it is silenced in all
+hidden layers, its number of hidden neurons, and its share of the volume."""
+
 _DIGITS = 8
-_ORDER = ["dataset", "condition", "pruned", "seed", "epoch", "n_clusters", "n_eigenvectors", "null_model",
-          "n_shuffles", "n_starts", "key"]  # fmt: skip
 
 
 def listed(values: Sequence[float]) -> str:
@@ -70,7 +137,7 @@ def key_of(specification: dict) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def read(path: Path) -> pd.DataFrame:
+def read(path: Path, schema: Schema = NETWORKS) -> pd.DataFrame:
     """Rows stored in ``path``; an empty table if there is no such file.
 
     Raises
@@ -78,46 +145,70 @@ def read(path: Path) -> pd.DataFrame:
     InputError
         The file is empty or lacks a column.
     """
+    columns = list(schema.columns)
     if not path.is_file():
-        return pd.DataFrame(columns=COLUMNS)
-    absent = {column: [""] for column in COLUMNS if column not in _TEXTS}
+        return pd.DataFrame(columns=columns)
+    absent = {column: [""] for column in columns if column not in schema.texts}
     try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(_TEXTS, str), keep_default_na=False, na_values=absent)
+        table = pd.read_csv(path, dtype=dict.fromkeys(schema.texts, str), keep_default_na=False, na_values=absent)
     except pd.errors.EmptyDataError as failure:
         raise InputError(f"{path} is no table of results: it is empty") from failure
-    missing = [column for column in COLUMNS if column not in table]
+    missing = [column for column in columns if column not in table]
     if missing:
         raise InputError(f"{path} is no table of results: it lacks the column {missing[0]!r}")
-    return table[COLUMNS]
+    return table[columns]
 
 
-def read_all(*files: Path) -> pd.DataFrame:
-    """Rows of several tables; of rows with the same key, the first table's."""
-    filled = [table for table in map(read, files) if len(table)]
-    if not filled:
-        return pd.DataFrame(columns=COLUMNS)
-    return pd.concat(filled, ignore_index=True).drop_duplicates("key", keep="first", ignore_index=True)
+def read_all(*files: Path, schema: Schema = NETWORKS) -> pd.DataFrame:
+    """Rows of several tables; where two have rows of the same key, the first table's."""
+    tables, known = [], set()
+    for file in files:
+        table = read(file, schema)
+        table = table[~table["key"].isin(known)]
+        known |= set(table["key"])
+        if len(table):
+            tables.append(table)
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(schema.columns))
+
+
+def count(path: Path) -> int:
+    """Networks measured in a table of any kind, each at one moment."""
+    return pd.read_csv(path, usecols=["key"])["key"].nunique() if path.is_file() else 0
 
 
 def _rounded(value: float) -> float:
     return float(f"{value:.{_DIGITS}g}")
 
 
-def merge(path: Path, rows: Iterable[dict]) -> None:
+def merge(path: Path, rows: Iterable[dict], schema: Schema = NETWORKS) -> None:
     """Add rows to the table in ``path``, in place of those with the same key; sort; write whole.
 
     Numbers are written to eight digits, so that rounding of the last bit does not change the file.
     """
-    new = pd.DataFrame(list(rows), columns=COLUMNS)
-    old = read(path)
+    new = pd.DataFrame(list(rows), columns=list(schema.columns))
+    old = read(path, schema)
     old = old[~old["key"].isin(new["key"])]
     table = pd.concat([old, new]) if len(old) else new
-    table = table.astype(dict.fromkeys(_FLOATS, float))
-    rounded = [column for column in _FLOATS if column != "p"]  # p is compared with 1 / (1 + n_shuffles)
-    table[rounded] = table[rounded].map(_rounded)
-    table = table.sort_values(_ORDER, kind="stable")
+    table = table.astype(dict.fromkeys((*schema.floats, *schema.exact), float))
+    floats = list(schema.floats)
+    table[floats] = table[floats].map(_rounded)
+    table = table.sort_values(list(schema.order), kind="stable")
     with written_whole(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def with_largest_shares(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of :data:`NETWORKS` with ``largest_volume`` and ``largest_neurons``: the shares of the volume and of
+    the neurons in the cluster of the largest volume.
+
+    >>> rows = pd.DataFrame({"volume_shares": ["0.6 0.4"], "vertex_shares": ["0.3 0.7"]})
+    >>> with_largest_shares(rows)[["largest_volume", "largest_neurons"]].to_numpy().tolist()
+    [[0.6, 0.3]]
+    """
+    return rows.assign(
+        largest_volume=rows["volume_shares"].map(lambda text: numbers(text)[0]),
+        largest_neurons=rows["vertex_shares"].map(lambda text: numbers(text)[0]),
+    )
 
 
 def changes(rows: pd.DataFrame, columns: Sequence[str], phases: Mapping[str, tuple[int, int]]) -> pd.DataFrame:

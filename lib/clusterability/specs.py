@@ -44,6 +44,25 @@ class Training:
         What weights between the groups are multiplied by.
     initial_first_layer : bool
         Whether the first layer is scaled too.
+    cluster_gradient : float
+        Coefficient λ of the mean of the smallest nontrivial Laplacian eigenvalues, see
+        :mod:`clusterability.eigenvalues` (C, section 5); 0: none.
+    cluster_eigenvalues : int
+        How many eigenvalues that mean is over.
+    cluster_interval : int
+        Optimizer steps for which one computation of its derivative serves.
+    cluster_offset : float
+        Share of the mean degree added to every degree in that Laplacian.
+    cluster_halved : bool
+        Whether half the derivative is taken, as in the released experiments.
+    cut_gradient : float
+        Coefficient of the mean share of volume that leaves a group, of groups assigned at random before
+        training, see :mod:`clusterability.assigned`; 0: none.
+    cut_groups : int
+        How many groups those are.
+    rescaling : bool
+        Whether hidden neurons are brought to one scale before every step, see
+        :func:`clusterability.networks.rescale`.
     """
 
     epochs: int = 20
@@ -61,14 +80,23 @@ class Training:
     initial_groups: int = 0
     initial_damping: float = 0.6
     initial_first_layer: bool = False
+    cluster_gradient: float = 0.0
+    cluster_eigenvalues: int = 3
+    cluster_interval: int = 1
+    cluster_offset: float = 0.0
+    cluster_halved: bool = False
+    cut_gradient: float = 0.0
+    cut_groups: int = 10
+    rescaling: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "mask_interval"):
+        for name in ("batch_size", "mask_interval", "cluster_eigenvalues", "cluster_interval", "cut_groups"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} {getattr(self, name)}: at least 1 is needed")
         if not 0 <= self.initial_damping <= 1:
             raise InputError(f"initial_damping {self.initial_damping:g}: it must lie between 0 and 1")
-        for name in ("epochs", "pruning_epochs", "initial_groups", "l1", "l2", "first_layer_l1"):
+        for name in ("epochs", "pruning_epochs", "initial_groups", "l1", "l2", "first_layer_l1",
+                     "cluster_gradient", "cluster_offset", "cut_gradient"):  # fmt: skip
             if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"{name} {getattr(self, name):g}: it must be finite and not negative")
         if not 0 <= self.dropout < 1:
@@ -87,7 +115,8 @@ SCORES = ("train_accuracy", "test_accuracy", "train_loss", "test_loss", "running
 """Names of a network's scores, see :class:`TrainedNetwork`."""
 
 SHARED_IN_STACK = ("epochs", "pruning_epochs", "batch_size", "learning_rate", "initial_sparsity",
-                   "final_sparsity", "mask_interval", "regrowth")  # fmt: skip
+                   "final_sparsity", "mask_interval", "regrowth", "cluster_eigenvalues",
+                   "cluster_interval", "cluster_offset", "cut_groups")  # fmt: skip
 """Fields of :class:`Training` in which networks of one stack must agree; the others may differ."""
 
 
@@ -124,7 +153,7 @@ class TrainedNetwork:
     scores : dict of float
         ``train_accuracy``, ``test_accuracy``, ``train_loss``, ``test_loss`` (mean cross-entropy in
         nats, or mean squared error) with dropout off; ``running_train_accuracy``, the mean over the
-        last epoch's batches with dropout on; ``penalty``, the value of the L1 and L2 terms. NaN for
+        last epoch's batches with dropout on; ``penalty``, the value of the penalties. NaN for
         what there is not: accuracies of regressions, a running mean before the first epoch.
     """
 

@@ -38,7 +38,7 @@ def headline(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, str]:
 
 def totals(figures: Sequence[str], store: str) -> dict[str, str]:
     """How many figures have rows, and how many rows there are, as texts (``n_figures``, ``n_rows``)."""
-    sizes = [len(results.read(paths.results_file(figure, store))) for figure in figures]
+    sizes = [results.count(paths.results_file(figure, store)) for figure in figures]
     return {"n_figures": str(sum(size > 0 for size in sizes)), "n_rows": str(sum(sizes))}
 
 

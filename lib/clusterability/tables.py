@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
+from clusterability import importance
 from clusterability.catalogue import TITLES
 from clusterability.claims import Claim
 from clusterability.comparison import adjusted
@@ -17,6 +18,7 @@ from clusterability.published import PLACE
 
 STATES = {False: "unpruned", True: "pruned"}
 """Pruning states for readers."""
+_COMPARED_WITH = {"n_shuffles": "Shuffles", "n_controls": "Random lesions"}
 _NETWORK_COLUMNS = {
     "ncut": "n-cut",
     "shuffled_mean": "shuffled n-cut, mean",
@@ -156,6 +158,54 @@ def clusters(weights: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> HTM
     return html(pd.DataFrame(lines))
 
 
+def lesion_kinds(rows: pd.DataFrame, column: str = "kind") -> HTML:
+    """Sub-modules of every class a network, mean ± standard deviation over networks.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        As :func:`clusterability.importance.classified` gives them.
+    column : {"kind", "corrected_kind"}
+    """
+    own = importance.counts(rows[rows["clustering"] == "spectral"], column)
+    lines = []
+    for (dataset, condition, pruned), part in own.groupby(PLACE, sort=False):
+        line = {"Data set": TITLES[dataset], "Condition": condition, "State": STATES[pruned], "n": str(len(part))}
+        line["sub-modules"] = spread(part.sum(axis=1).mean(), part.sum(axis=1).std(), 1)
+        lines.append(line | {name: spread(part[name].mean(), part[name].std(), 1) for name in importance.KINDS})
+    return html(pd.DataFrame(lines))
+
+
+def chance(rows: pd.DataFrame) -> HTML:
+    """Important sub-modules beside those of random clusterings; see :func:`clusterability.importance.chance`."""
+    released, corrected = importance.chance(rows), importance.chance(rows, "corrected_kind")
+    lines = []
+    for place, row in released.iterrows():
+        dataset, condition, pruned = place
+        line = {"Data set": TITLES[dataset], "Condition": condition, "State": STATES[pruned]}
+        line["sub-modules tested"] = str(row["tested"])
+        for name, counted in (("released rule", row), ("corrected", corrected.loc[place])):
+            line[f"important, {name}"] = str(counted["spectral"])
+            line[f"of random clusterings, {name}"] = str(counted["random"])
+        lines.append(line)
+    return html(pd.DataFrame(lines))
+
+
+def dependencies(found: pd.DataFrame) -> HTML:
+    """Pairs of important sub-modules by what their conditional lesions say.
+
+    Parameters
+    ----------
+    found : DataFrame
+        :func:`clusterability.importance.dependencies` of several networks, with ``dataset`` and ``condition``.
+    """
+    lines = []
+    for (dataset, condition), part in found.groupby(["dataset", "condition"], sort=False):
+        line = {"Data set": TITLES[dataset], "Condition": condition, "pairs": str(len(part))}
+        lines.append(line | {kind: str((part["dependency"] == kind).sum()) for kind in importance.DEPENDENCIES})
+    return html(pd.DataFrame(lines))
+
+
 def datasets(names: Sequence[str]) -> HTML:
     """Data sets by name: what they are called, their sizes and what they are made from."""
     lines = []
@@ -179,7 +229,7 @@ def provenance(rows: pd.DataFrame) -> HTML:
                 "Rows": str(len(part)),
                 "Architecture": _listed(part["architecture"]),
                 "Seeds": f"{part['seed'].min()} to {part['seed'].max()}",
-                "Shuffles": _listed(part["n_shuffles"]),
+                **{name: _listed(part[column]) for column, name in _COMPARED_WITH.items() if column in part},
                 "Device": _listed(part["device"]),
                 "Seconds a network": spread(part["seconds"].mean(), part["seconds"].std(), 0),
                 "Computed": dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}",

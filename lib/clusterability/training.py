@@ -16,10 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clusterability.assigned import random_groups
 from clusterability.catalogue import Dataset
 from clusterability.errors import InputError
-from clusterability.networks import Stack, clusterable, gradients, initialize, logits, output_errors
+from clusterability.networks import Stack, clusterable, gradients, initialize, logits, output_errors, rescale
 from clusterability.pruning import magnitude_mask, sparsity_at
+from clusterability.regularization import Penalties
 from clusterability.specs import SCORES, SHARED_IN_STACK, NetworkSpec, States, TrainedNetwork, Training
 
 Progress = Callable[[float], None]
@@ -187,6 +189,15 @@ def _initial(specs: Sequence[NetworkSpec], randomness: Sequence[_Randomness]) ->
     return stack
 
 
+def _members(specs: Sequence[NetworkSpec], randomness: Sequence[_Randomness]) -> list[Tensor]:
+    """Groups of all neurons for the cut of assigned groups (N, neurons, groups), a layer each."""
+    n_groups = specs[0].training.cut_groups
+    groups = [
+        random_groups(spec.architecture.sizes, n_groups, r.weights) for spec, r in zip(specs, randomness, strict=True)
+    ]
+    return [torch.nn.functional.one_hot(torch.stack(layer), n_groups).float() for layer in zip(*groups, strict=True)]
+
+
 def untrained(spec: NetworkSpec) -> TrainedNetwork:
     """The network before its first step, without scores: no data are needed."""
     stack = _initial([spec], [_Randomness(spec.seed, "cpu")])
@@ -206,10 +217,10 @@ class _Phases:
         self.scale = (1 / (1 - rates)).to(device)
         # Units stay where a uniform 16-bit integer reaches this value.
         self.thresholds = ((rates * 65536).round() - 32768).clamp(max=32767).to(torch.int16).to(device)
-        n_layers = len(stack.weights)
-        l1, l2 = (torch.tensor([_coefficients(s.training, n_layers)[i] for s in specs]) for i in (0, 1))
-        self.l1, self.l2 = ([c[:, i, None, None].to(device) for i in range(n_layers)] for c in (l1, l2))
-        self.l1_layers, self.l2_layers = ([i for i in range(n_layers) if c[:, i].any()] for c in (l1, l2))
+        members = [m.to(device) for m in _members(specs, randomness)]
+        self.penalties = Penalties([spec.training for spec in specs], members)
+        self.rescaled = torch.tensor([spec.training.rescaling for spec in specs]).to(device)
+        self.rescales = bool(self.rescaled.any())
 
     def run(self, epochs: int, *, pruning: bool) -> dict[int, list[TrainedNetwork]]:
         """Train, or prune, for so many epochs; the networks after those to keep and after the last."""
@@ -229,6 +240,8 @@ class _Phases:
             order = order.to(self.device)
             correct = torch.zeros(n_networks, device=self.device)
             for batch in order.split(training.batch_size, dim=1):
+                if self.rescales:
+                    rescale(stack, self.rescaled, masks)
                 if pruning:
                     if step % training.mask_interval == 0:
                         masks = self._new_masks(masks, step, last_step)
@@ -237,7 +250,7 @@ class _Phases:
                 inputs = x.index_select(0, batch.reshape(-1)).view(n_networks, batch.shape[1], -1)
                 keep = self._dropout_masks(batch.shape[1]) if self.dropped else None
                 result = gradients(stack, inputs, y[batch], keep, self.scale)
-                self._add_penalties(result.weights)
+                self.penalties.add(result.weights, stack.weights, step)
                 for parameter, gradient in zip(stack.parameters, [*result.weights, *result.biases], strict=True):
                     parameter.grad = gradient
                 optimizer.step()
@@ -275,20 +288,12 @@ class _Phases:
         layers = kept.split([batch_size * width for width in widths], dim=1)
         return [layer.view(len(self.specs), batch_size, -1) for layer in layers]
 
-    def _add_penalties(self, weight_gradients: list[Tensor]) -> None:
-        for layer in self.l1_layers:
-            weight_gradients[layer] += self.l1[layer] * self.stack.weights[layer].sign()
-        for layer in self.l2_layers:
-            weight_gradients[layer] += 2 * self.l2[layer] * self.stack.weights[layer]
-
     def snapshot(self, running_accuracy: list[float], masks: Sequence[Tensor] = ()) -> list[TrainedNetwork]:
         """Copies and scores of all networks, their pruned weights at zero."""
         stack = self.stack
         if masks:
             stack = Stack([w * mask for w, mask in zip(stack.weights, masks, strict=True)], stack.biases)
-        penalty = torch.zeros(len(self.specs), device=self.device)
-        for l1, l2, weight in zip(self.l1, self.l2, stack.weights, strict=True):
-            penalty += (l1 * weight.abs() + l2 * weight.square()).sum((1, 2))
+        penalty = self.penalties.value(stack.weights)
         train, test = (evaluate(stack, *self.data[split]) for split in ("train", "test"))
         return [
             TrainedNetwork(
@@ -297,13 +302,6 @@ class _Phases:
             )
             for n, rest in enumerate(zip(running_accuracy, penalty.tolist(), strict=True))
         ]
-
-
-def _coefficients(training: Training, n_layers: int) -> tuple[list[float], list[float]]:
-    l1, l2 = [training.l1] * n_layers, [training.l2] * n_layers
-    if training.first_layer_l1:
-        l1[0], l2[0] = training.first_layer_l1, 0.0
-    return l1, l2
 
 
 def evaluate(stack: Stack, x: Tensor, y: Tensor, batch_size: int = 2000) -> tuple[list[float], list[float]]:

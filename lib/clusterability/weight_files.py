@@ -31,6 +31,24 @@ def read_matrices(path: Path) -> list[np.ndarray]:
     InputError
         A file that is missing, empty, damaged, of another kind, or whose matrices are no network.
     """
+    return read_network(path)[0]
+
+
+def read_network(path: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Weights and biases of an MLP on disk; see :func:`read_matrices`.
+
+    Returns
+    -------
+    matrices : list of ndarray (out, in) float64
+    biases : list of ndarray (out,) float64
+        ``bias0``, ``bias1``, … of an ``.npz``; the tensor called ``NAME.bias`` beside ``NAME.weight`` in
+        the other files. Zeros where there is none.
+
+    Raises
+    ------
+    InputError
+        As :func:`read_matrices`, and for biases that do not suit their layer.
+    """
     if not path.is_file():
         raise InputError(f"{path} is not a file")
     if path.stat().st_size == 0:
@@ -40,43 +58,55 @@ def read_matrices(path: Path) -> list[np.ndarray]:
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise InputError(f"{path} has the suffix {path.suffix!r}: {FORMATS} is needed")
-    arrays = reader(path)
-    for name, array in arrays.items():
+    arrays, vectors = reader(path)
+    for name, array in (arrays | vectors).items():
         if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)):
             raise InputError(f"{path}: {name} holds {array.dtype} values: real numbers are needed")
+    names = _in_order(arrays)
     try:
-        matrices = [np.asarray(array, dtype=np.float64) for array in _in_order(arrays)]
+        matrices = [np.asarray(arrays[name], dtype=np.float64) for name in names]
         check_matrices(matrices)
     except InputError as failure:
         raise InputError(f"{path}: {failure}") from failure
-    return matrices
+    biases = []
+    for name, matrix in zip(names, matrices, strict=True):
+        bias_name = re.sub(r"weight$|^layer(?=\d+$)", "bias", name)
+        bias = np.asarray(vectors.get(bias_name, np.zeros(len(matrix))), dtype=np.float64)
+        if bias.shape != (len(matrix),) or not np.isfinite(bias).all():
+            raise InputError(f"{path}: {bias_name} must hold {len(matrix)} finite numbers, as {name} has outputs")
+        biases.append(bias)
+    return matrices, biases
 
 
-def _in_order(arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """The arrays in the order given if they chain so, else in the natural order of their names."""
-    given = list(arrays.values())
-    natural = [arrays[name] for name in sorted(arrays, key=_natural)]
-    return given if _chains(given) or not _chains(natural) else natural
+Arrays = dict[str, np.ndarray]
+
+
+def _in_order(arrays: Arrays) -> list[str]:
+    """Names of the arrays in the order given if they chain so, else in their natural order."""
+    given, natural = list(arrays), sorted(arrays, key=_natural)
+    return given if _chains(arrays, given) or not _chains(arrays, natural) else natural
 
 
 def _natural(name: str) -> list:
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
-def _chains(matrices: list[np.ndarray]) -> bool:
+def _chains(arrays: Arrays, names: list[str]) -> bool:
+    matrices = [arrays[name] for name in names]
     return all(m.ndim == 2 for m in matrices) and all(a.shape[0] == b.shape[1] for a, b in pairwise(matrices))
 
 
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
+def _read_npz(path: Path) -> tuple[Arrays, Arrays]:
     arrays = read_npz(path)
     names = sorted((name for name in arrays if re.fullmatch(r"layer\d+", name)), key=_natural)
     if names != [f"layer{i}" for i in range(len(names))] or not names:
         held = ", ".join(list(arrays)[:5]) or "nothing"
         raise InputError(f"{path} must hold arrays layer0, layer1, … without a gap; it holds {held}")
-    return {name: arrays[name] for name in names}
+    biases = {name: array for name, array in arrays.items() if re.fullmatch(r"bias\d+", name)}
+    return {name: arrays[name] for name in names}, biases
 
 
-def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+def _read_safetensors(path: Path) -> tuple[Arrays, Arrays]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -84,10 +114,10 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         tensors = load_file(path)
     except (SafetensorError, OSError, ValueError) as failure:
         raise InputError(f"{path} is no readable safetensors file") from failure
-    return _two_dimensional(path, dict(sorted(tensors.items(), key=lambda item: _natural(item[0]))))
+    return _matrices_and_vectors(path, dict(sorted(tensors.items(), key=lambda item: _natural(item[0]))))
 
 
-def _read_state_dict(path: Path) -> dict[str, np.ndarray]:
+def _read_state_dict(path: Path) -> tuple[Arrays, Arrays]:
     import torch
 
     try:
@@ -98,15 +128,18 @@ def _read_state_dict(path: Path) -> dict[str, np.ndarray]:
         content = content["state_dict"]
     if not isinstance(content, Mapping):
         raise InputError(f"{path} holds a {type(content).__name__}: a state_dict of tensors is needed")
-    return _two_dimensional(path, content)
+    return _matrices_and_vectors(path, content)
 
 
-def _two_dimensional(path: Path, tensors: Mapping) -> dict[str, np.ndarray]:
+def _matrices_and_vectors(path: Path, tensors: Mapping) -> tuple[Arrays, Arrays]:
     import torch
 
     if any(torch.is_tensor(t) and t.ndim > 2 for t in tensors.values()):
         raise InputError(f"{path} holds weights of more than two dimensions: only MLPs can be measured")
-    chosen = {str(name): t for name, t in tensors.items() if torch.is_tensor(t) and t.ndim == 2}
-    if not chosen:
+    arrays: list[Arrays] = [{}, {}]
+    for n_dimensions, kept in ((2, arrays[0]), (1, arrays[1])):
+        chosen = {str(name): t for name, t in tensors.items() if torch.is_tensor(t) and t.ndim == n_dimensions}
+        kept |= {name: (t.double() if t.is_floating_point() else t).numpy() for name, t in chosen.items()}
+    if not arrays[0]:
         raise InputError(f"{path} holds no 2-D weights")
-    return {name: (t.double() if t.is_floating_point() else t).numpy() for name, t in chosen.items()}
+    return arrays[0], arrays[1]

@@ -3,11 +3,18 @@
 from clusterability.figures.curves import along_training, over_starts, z_by_clusters
 from clusterability.figures.distributions import forest, spectra, strips, violins
 from clusterability.figures.drawings import gallery, network_in_modules
+from clusterability.figures.lesions import class_profiles, conditional_importance, dependency_graphs, sub_modules
 from clusterability.figures.scatter import ncut_against_accuracy, ncut_against_z
 from clusterability.figures.style import save
+from clusterability.figures.trade_off import against_error, cluster_shares
 
 __all__ = [
+    "against_error",
     "along_training",
+    "class_profiles",
+    "cluster_shares",
+    "conditional_importance",
+    "dependency_graphs",
     "forest",
     "gallery",
     "ncut_against_accuracy",
@@ -17,6 +24,7 @@ __all__ = [
     "save",
     "spectra",
     "strips",
+    "sub_modules",
     "violins",
     "z_by_clusters",
 ]

@@ -1,0 +1,152 @@
+"""Training with the clusterability gradient and with rescaling."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from clusterability import training
+from clusterability.eigenvalues import smallest_eigenpairs
+from clusterability.errors import InputError
+from clusterability.networks import MLP, initialize, logits, rescale
+from clusterability.penalty import ClusterabilityPenalty
+from clusterability.training import NetworkSpec, Training, train
+
+SMALL = MLP((64, 24, 20, 10))
+SHORT = Training(epochs=2, pruning_epochs=2)
+
+
+def spec(seed=0, **changes):
+    return NetworkSpec("digits", SMALL, replace(SHORT, **changes), seed)
+
+
+def states(specs, digits):
+    return [found for _, found in sorted(train(specs, digits), key=lambda pair: pair[0])]
+
+
+def mean_eigenvalue(network, n_eigenvalues=3, offset=0.0):
+    weights = [torch.from_numpy(weight)[None] for weight in network.weights]
+    return float(smallest_eigenpairs(weights, n_eigenvalues, offset=offset).values.mean())
+
+
+def assert_equal(first, second, **tolerance):
+    for epoch, network in first.items():
+        for a, b in zip(network.weights, second[epoch].weights, strict=True):
+            np.testing.assert_allclose(a, b, **tolerance)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1.0])
+@pytest.mark.parametrize("interval", [1, 4])
+def test_the_penalty_lowers_the_eigenvalues_it_is_on(digits, offset, interval):
+    longer = {"epochs": 20, "pruning_epochs": 2, "cluster_offset": offset, "cluster_interval": interval}
+    plain, penalized = states([spec(**longer), spec(cluster_gradient=1.0, **longer)], digits)
+    for epoch in (20, 22):
+        low, high = (mean_eigenvalue(found[epoch], offset=offset) for found in (penalized, plain))
+        assert low < 0.9 * high
+        assert penalized[epoch].scores["penalty"] == pytest.approx(low, rel=1e-3, abs=1e-5)
+        assert plain[epoch].scores["penalty"] == 0
+
+
+def test_penalized_networks_do_not_depend_on_their_neighbours(digits):
+    members = [
+        spec(0),
+        spec(1, cluster_gradient=0.5),
+        spec(2, cluster_gradient=0.5, cluster_halved=True, rescaling=True),
+    ]
+    for together, member in zip(states(members, digits), members, strict=True):
+        assert_equal(together, states([member], digits)[0], rtol=0)
+
+
+def test_a_stack_equals_its_members_trained_alone_to_rounding(digits):
+    members = [spec(0), spec(1, cluster_gradient=0.5), spec(2, rescaling=True)]
+    data = {split: tuple(map(torch.from_numpy, digits.flat(split))) for split in ("train", "test")}
+    stacked = training._train_stack(members, data, "cpu", (), lambda share: None)
+    for found, member in zip(stacked, members, strict=True):
+        assert_equal(found, states([member], digits)[0], rtol=2e-2, atol=2e-3)
+
+
+def test_training_equals_a_user_s_loop_with_the_penalty(digits, monkeypatch):
+    batches, start = [], []
+    gradients = training.gradients
+
+    def recorded(stack, x, y, keep=None, scale=None):
+        if not batches:
+            start.extend(p[0].clone() for p in stack.parameters)
+        batches.append((x[0].clone(), y[0].clone()))
+        return gradients(stack, x, y, keep, scale)
+
+    monkeypatch.setattr(training, "gradients", recorded)
+    [found] = states([spec(pruning_epochs=0, cluster_gradient=2.0, cluster_halved=True)], digits)
+    weights, biases = start[:3], start[3:]
+    for parameter in start:
+        parameter.requires_grad_()
+    optimizer = torch.optim.Adam(start, lr=1e-3, eps=1e-7)
+    penalty = ClusterabilityPenalty(3, halved=True)
+    for x, y in batches:
+        for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+            x = torch.nn.functional.linear(x, weight, bias)
+            x = x.relu() if layer < 2 else x
+        optimizer.zero_grad()
+        (torch.nn.functional.cross_entropy(x, y) + 2.0 * penalty(weights)).backward()
+        optimizer.step()
+    for ours, theirs in zip(found[2].weights, weights, strict=True):
+        assert np.abs(ours - theirs.detach().numpy()).mean() < 1e-4
+
+
+def test_a_halved_derivative_is_that_of_half_the_strength(digits):
+    [released], [true] = ([found] for found in states(
+        [spec(cluster_gradient=1.0, cluster_halved=True), spec(cluster_gradient=0.5)], digits
+    ))  # fmt: skip
+    assert_equal(released, true, rtol=1e-4, atol=1e-5)
+
+
+def some_stack(seeds=(0, 1)):
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    stack = initialize(SMALL, generators)
+    for bias in stack.biases:
+        bias.normal_(generator=generators[0])
+    return stack
+
+
+def test_rescaling_changes_no_output_and_gives_hidden_neurons_one_norm():
+    stack, x = some_stack(), torch.randn(2, 30, 64, generator=torch.Generator().manual_seed(5))
+    stack.weights[0][0, 3] = 0  # a neuron without input …
+    stack.biases[0][0, 3] = 0
+    before, second = logits(stack, x), [w[1].clone() for w in stack.weights]
+    rescale(stack, torch.tensor([True, False]))
+    torch.testing.assert_close(logits(stack, x), before, rtol=1e-4, atol=1e-4)
+    for layer in (0, 1):
+        squares = stack.weights[layer][0].square().sum(1) + stack.biases[layer][0].square()
+        squares = np.delete(squares.numpy(), 3) if layer == 0 else squares.numpy()
+        np.testing.assert_allclose(squares, 2, rtol=1e-5)
+    assert not stack.weights[1][0, :, 3].any()  # … passes on nothing
+    for own, weight in zip(second, stack.weights, strict=True):
+        torch.testing.assert_close(weight[1], own, rtol=0, atol=0)
+
+
+def test_pruned_weights_do_not_count_in_the_norm():
+    stack = some_stack((0,))
+    masks = [(torch.rand(w.shape, generator=torch.Generator().manual_seed(1)) < 0.3).float() for w in stack.weights]
+    masks[0][0, :, 0] = 1  # no neuron without input
+    rescale(stack, torch.tensor([True]), masks)
+    squares = (stack.weights[0] * masks[0]).square().sum(2) + stack.biases[0].square()
+    torch.testing.assert_close(squares, torch.full_like(squares, 2))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("cluster_gradient", -1.0), ("cluster_gradient", float("nan")), ("cluster_eigenvalues", 0),
+        ("cluster_interval", 0), ("cluster_offset", -0.5), ("cluster_offset", float("inf")),
+    ],
+)  # fmt: skip
+def test_values_out_of_range_are_refused_by_name(field, value):
+    with pytest.raises(InputError, match=field):
+        Training(**{field: value})
+
+
+@pytest.mark.parametrize("field", ["cluster_eigenvalues", "cluster_interval", "cluster_offset"])
+def test_networks_with_different_penalties_cannot_train_together(digits, field):
+    with pytest.raises(InputError, match=field):
+        list(train([spec(0), spec(1, **{field: 2})], digits))
