@@ -1,10 +1,13 @@
-"""Networks and graphs to test with, built without the library."""
+"""Networks and graphs to test with, built without the library; and commands as a user types them."""
 
 import itertools
 
 import numpy as np
+from click.testing import CliRunner
 from hypothesis import assume
 from hypothesis import strategies as st
+
+from clusterability.cli import main
 
 
 def random_network(sizes, rng, density=1.0, dtype=np.float64):
@@ -52,3 +55,19 @@ def networks(draw, max_width=7, connected=False):
     if connected:
         assume((dense_adjacency(matrices).sum(axis=0) > 0).all())
     return matrices
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def refused(result, *words):
+    """One sentence on standard error that names the bad value, status 2, no traceback."""
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    sentence = result.stderr.strip().splitlines()[-1]
+    assert sentence.startswith("Error: ")
+    for word in words:
+        assert word in sentence
+    return True

@@ -5,14 +5,13 @@ import json
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 from safetensors.torch import save_file
 
-from clusterability.cli import main
 from clusterability.networks import MLP, initialize
 from clusterability.notebooks import figures
 from clusterability.pruning import magnitude_mask
 from clusterability.significance import Measurement, measure
+from helpers import invoke, refused
 
 KEYS = ["ncut", "shuffled_mean", "shuffled_sd", "z", "p", "effective_clusters", "in_out_ratio", "vertices", "labels"]
 
@@ -25,32 +24,10 @@ def matrices():
     return network
 
 
-@pytest.fixture
-def in_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def invoke(*arguments):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
 def measured(file, *options):
     result = invoke("measure", file, "--clusters", 3, "--shuffles", 6, "--json", *options)
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
-
-
-def refused(result, *words):
-    """One sentence on standard error that names the bad value, status 2, no traceback."""
-    assert result.exit_code == 2, result.output
-    assert result.stdout == ""
-    assert "Traceback" not in result.stderr
-    sentence = result.stderr.strip().splitlines()[-1]
-    assert sentence.startswith("Error: ")
-    for word in words:
-        assert word in sentence
-    return True
 
 
 def save_npz(path, matrices):

@@ -12,7 +12,7 @@ from clusterability.experiments import architecture
 from clusterability.significance import Measurement, measure
 from clusterability.training import NetworkSpec, Training, train
 from clusterability.weight_files import read_network
-from test_cli import in_folder, invoke, refused  # noqa: F401
+from helpers import invoke, refused
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def lesioned(file, *options):
     return json.loads(result.stdout)
 
 
-def test_lesion_prints_what_the_library_finds(in_folder, network, digits):  # noqa: F811
+def test_lesion_prints_what_the_library_finds(in_folder, network, digits):
     save_npz(network)
     report = lesioned("net.npz", "--seed", 3)
     assert report["test_accuracy"] == pytest.approx(network.scores["test_accuracy"])
@@ -49,7 +49,7 @@ def test_lesion_prints_what_the_library_finds(in_folder, network, digits):  # no
         assert line["p"] <= line["q"] <= 1 or line["p"] < made.p
 
 
-def test_all_formats_bring_their_biases(in_folder, network):  # noqa: F811
+def test_all_formats_bring_their_biases(in_folder, network):
     save_npz(network)
     tensors = {}
     for layer, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
@@ -60,14 +60,14 @@ def test_all_formats_bring_their_biases(in_folder, network):  # noqa: F811
     assert reports[0] == reports[1] == reports[2]
 
 
-def test_layers_without_biases_have_zeros(in_folder, network):  # noqa: F811
+def test_layers_without_biases_have_zeros(in_folder, network):
     np.savez("net.npz", **{f"layer{i}": weight for i, weight in enumerate(network.weights)}, bias1=network.biases[1])
     _, biases = read_network(in_folder / "net.npz")
     assert [bool(bias.any()) for bias in biases] == [False, True, False]
     assert lesioned("net.npz")["test_accuracy"] < network.scores["test_accuracy"]
 
 
-def test_lesion_without_json_is_for_people(in_folder, network):  # noqa: F811
+def test_lesion_without_json_is_for_people(in_folder, network):
     save_npz(network)
     result = invoke("lesion", "net.npz", "--dataset", "digits", "--clusters", 3, "--shuffles", 5)
     assert result.exit_code == 0
@@ -85,12 +85,12 @@ def test_lesion_without_json_is_for_people(in_folder, network):  # noqa: F811
         ((), ["--dataset"]),
     ],
 )
-def test_lesion_refuses_values_out_of_range(in_folder, network, options, words):  # noqa: F811
+def test_lesion_refuses_values_out_of_range(in_folder, network, options, words):
     save_npz(network)
     assert refused(invoke("lesion", "net.npz", *options), *words)
 
 
 @pytest.mark.parametrize("bias", [np.ones(3), np.full(40, np.nan), np.ones((40, 1))])
-def test_lesion_refuses_biases_that_suit_no_layer(in_folder, network, bias):  # noqa: F811
+def test_lesion_refuses_biases_that_suit_no_layer(in_folder, network, bias):
     np.savez("net.npz", **{f"layer{i}": weight for i, weight in enumerate(network.weights)}, bias0=bias)
     assert refused(invoke("lesion", "net.npz", "--dataset", "digits"), "bias0", "40 finite numbers")
