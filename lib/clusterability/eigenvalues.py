@@ -56,11 +56,14 @@ class Eigenpairs:
     scaled : list of Tensor (N, neurons, k), a layer each
         D^(−1/2) v for the unit eigenvectors v; 0 at isolated neurons.
     basis : Basis
+    n_vertices : Tensor (N,)
+        Neurons that are not isolated.
     """
 
     values: Tensor
     scaled: list[Tensor]
     basis: Basis
+    n_vertices: Tensor
 
 
 def smallest_eigenpairs(
@@ -101,8 +104,12 @@ def smallest_eigenpairs(
             f"{n_eigenvalues} eigenvalues asked of layers of {', '.join(map(str, sizes))} neurons: "
             f"from 1 to {n_inner - 1} can be had"
         )
-    scales = [degree.clamp_min(torch.finfo(degree.dtype).tiny).rsqrt() * (degree > 0)
-              for degree in _offset_degrees(weights, offset)]  # fmt: skip
+    degrees = _degrees(weights)
+    n_vertices = sum((degree > 0).sum(1) for degree in degrees)
+    if offset:
+        mean = sum(degree.sum(1) for degree in degrees) / n_vertices
+        degrees = [torch.where(degree > 0, degree + offset * mean[:, None], 0) for degree in degrees]
+    scales = [degree.clamp_min(torch.finfo(degree.dtype).tiny).rsqrt() * (degree > 0) for degree in degrees]
     blocks = [
         weight.abs() * scales[layer + 1][:, :, None] * scales[layer][:, None, :]
         for layer, weight in enumerate(weights)
@@ -120,7 +127,7 @@ def smallest_eigenpairs(
         from_before = [blocks[layer - 1] @ parts[layer - 1]] if layer else []
         parts[layer] = sum([*from_after, *from_before]) / singular.clamp_min(smallest)[:, None]
     scaled = [part * scale[:, :, None] / 2**0.5 for part, scale in zip(parts, scales, strict=True)]
-    return Eigenpairs(1 - singular, scaled, basis)
+    return Eigenpairs(1 - singular, scaled, basis, n_vertices)
 
 
 def eigenvalue_gradient(weights: Sequence[Tensor], pairs: Eigenpairs, *, offset: float = 0.0) -> list[Tensor]:
@@ -138,8 +145,7 @@ def eigenvalue_gradient(weights: Sequence[Tensor], pairs: Eigenpairs, *, offset:
     """
     by_degree = [((1 - pairs.values)[:, None] * u.square()).sum(2) for u in pairs.scaled]
     if offset:  # a weight also moves every other degree, by its part in the mean
-        n_vertices = sum((degree > 0).sum(1) for degree in _degrees(weights))
-        shift = offset * sum(d.sum(1) for d in by_degree) / n_vertices
+        shift = offset * sum(d.sum(1) for d in by_degree) / pairs.n_vertices
         by_degree = [d + shift[:, None] for d in by_degree]
     result = []
     for layer, weight in enumerate(weights):
@@ -154,15 +160,6 @@ def _degrees(weights: Sequence[Tensor]) -> list[Tensor]:
     into = [weight.abs().sum(2) for weight in weights]
     out_of = [weight.abs().sum(1) for weight in weights]
     return [out_of[0], *(a + b for a, b in zip(into[:-1], out_of[1:], strict=True)), into[-1]]
-
-
-def _offset_degrees(weights: Sequence[Tensor], offset: float) -> list[Tensor]:
-    degrees = _degrees(weights)
-    if not offset:
-        return degrees
-    n_vertices = sum((degree > 0).sum(1) for degree in degrees)
-    mean = sum(degree.sum(1) for degree in degrees) / n_vertices
-    return [torch.where(degree > 0, degree + offset * mean[:, None], 0) for degree in degrees]
 
 
 def _gram(blocks: Sequence[Tensor], sizes: Sequence[int], inner: range) -> Tensor:

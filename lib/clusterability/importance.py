@@ -159,7 +159,7 @@ def dependencies(pairs: pd.DataFrame, singles: pd.DataFrame) -> pd.DataFrame:
         ``earlier`` and ``later``, each a pair (layer, cluster); the extra accuracy lost by each given the
         other, ``earlier_drop`` and ``later_drop``; ``dependency``, one of :data:`DEPENDENCIES`.
     """
-    chosen = singles[(singles["kind"] == "important") & (singles["clustering"] == "spectral")]
+    chosen = _important(singles)
     important = list(zip(chosen["layer"], chosen["cluster"], strict=True))
     drop = (pairs["given_accuracy"] - pairs["accuracy"]).round(10)
     matters = (drop >= DROP) & (pairs["released_p"] < LEVEL)
@@ -187,6 +187,10 @@ def dependencies(pairs: pd.DataFrame, singles: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["earlier", "later", "earlier_drop", "later_drop", "dependency"])
 
 
+def _important(singles: pd.DataFrame) -> pd.DataFrame:
+    return singles[(singles["kind"] == "important") & (singles["clustering"] == "spectral")]
+
+
 def dependency_graph(found: pd.DataFrame, singles: pd.DataFrame) -> networkx.DiGraph:
     """The dependencies of :func:`dependencies` that say something, as arrows from earlier to later.
 
@@ -194,7 +198,7 @@ def dependency_graph(found: pd.DataFrame, singles: pd.DataFrame) -> networkx.DiG
     ``dependency``.
     """
     graph = networkx.DiGraph()
-    chosen = singles[(singles["kind"] == "important") & (singles["clustering"] == "spectral")]
+    chosen = _important(singles)
     for row in chosen.itertuples():
         graph.add_node((row.layer, row.cluster), layer=row.layer, drop=row.drop)
     for row in found.itertuples():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -125,8 +125,12 @@ def _pairs(run: LesionRun, network: TrainedNetwork, dataset: Dataset, shared: di
 def _prepared(
     run: LesionRun, network: TrainedNetwork, dataset: Dataset
 ) -> tuple[Sequence[np.ndarray], LesionedNetwork]:
-    labels = measure(network.weights, run.run.measurement, run.network.seed, workers=available_cores()).labels
-    return labels, LesionedNetwork(network.weights, network.biases, *dataset.flat("test"))
+    return _labels(run.run, network), LesionedNetwork(network.weights, network.biases, *dataset.flat("test"))
+
+
+def _labels(run: Run, network: TrainedNetwork) -> list[np.ndarray]:
+    """Cluster of every neuron as the run measures it; its shuffles are not needed for that."""
+    return measure(network.weights, replace(run.measurement, n_shuffles=0), run.network.seed).labels
 
 
 def _row(run: LesionRun, lesion: Lesion, clustering: str, network: TrainedNetwork, shared: dict) -> dict:
@@ -152,7 +156,7 @@ def _row(run: LesionRun, lesion: Lesion, clustering: str, network: TrainedNetwor
 
 def _clusters(run: Run, network: TrainedNetwork, dataset: Dataset, shared: dict, tell: Tell) -> list[dict]:
     """Every cluster silenced as a whole."""
-    labels = measure(network.weights, run.measurement, run.network.seed, workers=available_cores()).labels
+    labels = _labels(run, network)
     accuracies = cluster_accuracies(network.weights, network.biases, labels, *dataset.flat("test"))
     tell(1)
     everywhere = np.concatenate(labels)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -118,13 +119,14 @@ class LesionedNetwork:
         self.labels = torch.as_tensor(y, device=device)
         self.class_sizes = torch.bincount(self.labels)
 
-    def without(self, module: SubModule) -> LesionedNetwork:
-        """The network with a sub-module silenced for good."""
+    def without(self, *modules: SubModule) -> LesionedNetwork:
+        """The network with sub-modules silenced for good."""
         weights, biases = (
             [array[0].cpu().numpy().copy() for array in arrays] for arrays in (self.weights, self.biases)
         )
-        weights[module.layer - 1][module.neurons] = 0
-        biases[module.layer - 1][module.neurons] = 0
+        for module in modules:
+            weights[module.layer - 1][module.neurons] = 0
+            biases[module.layer - 1][module.neurons] = 0
         return LesionedNetwork(weights, biases, self._x, self._y, self._device)
 
     def class_accuracies(self, layer: int, silenced: np.ndarray) -> np.ndarray:
@@ -198,18 +200,14 @@ def cluster_accuracies(
     labels : sequence of ndarray of int
         As for :func:`sub_modules`; clusters without hidden neurons cost nothing.
     """
-    result = []
-    for cluster in range(1 + max(int(own.max()) for own in labels)):
-        kept = [own != cluster for own in labels[1:-1]]
-        ends = np.ones(len(biases[-1]), bool)
-        network = LesionedNetwork(
-            [weight * keep[:, None] for weight, keep in zip(weights, [*kept, ends], strict=True)],
-            [bias * keep for bias, keep in zip(biases, [*kept, ends], strict=True)],
-            x, y,
-        )  # fmt: skip
-        width = len(biases[0])
-        result.append(network.accuracies(1, np.zeros((1, width), bool))[0])
-    return np.array(result)
+    network, modules = LesionedNetwork(weights, biases, x, y), sub_modules(labels)
+    nothing = np.zeros((1, len(biases[0])), bool)
+    return np.array(
+        [
+            network.without(*(module for module in modules if module.cluster == cluster)).accuracies(1, nothing)[0]
+            for cluster in range(1 + max(int(own.max()) for own in labels))
+        ]
+    )
 
 
 def check_fits(weights: Sequence[np.ndarray], n_inputs: int, n_classes: int) -> None:
@@ -294,28 +292,29 @@ def lesion(
     given : SubModule, optional
         Silenced in ``network`` already; random sets of its own layer leave it out.
     """
-    width = network.weights[module.layer - 1].shape[1]
-    silenced = np.zeros((2 + n_controls, width), bool)  # nothing, the sub-module, random sets
-    silenced[1, module.neurons] = True
     if given is not None and given.layer == module.layer:
         module = SubModule(
             module.layer, module.cluster, module.neurons, np.setdiff1d(module.candidates, given.neurons)
         )
-    silenced[2:] = random_sets(module, n_controls, width, rng)
-    by_class = network.class_accuracies(module.layer, silenced)
-    accuracies = network.accuracy_of(by_class)
-    return Lesion(
-        module, float(accuracies[0]), float(accuracies[1]), by_class[0] - by_class[1], accuracies[2:], given
-    )
+    width = network.weights[module.layer - 1].shape[1]
+    result, controls = _lesioned(network, module, random_sets(module, n_controls, width, rng))
+    return Lesion(*result, controls, given)
 
 
 def lesion_beside(network: LesionedNetwork, module: SubModule, other: Lesion) -> Lesion:
     """Lesion a sub-module of the same layer and size as another's, beside the same random sets."""
-    silenced = np.zeros((1, network.weights[module.layer - 1].shape[1]), bool)
-    silenced[0, module.neurons] = True
-    by_class = network.class_accuracies(module.layer, np.concatenate([np.zeros_like(silenced), silenced]))
-    accuracies = network.accuracy_of(by_class)
-    return Lesion(module, float(accuracies[0]), float(accuracies[1]), by_class[0] - by_class[1], other.controls)
+    width = network.weights[module.layer - 1].shape[1]
+    result, _ = _lesioned(network, module, np.zeros((0, width), bool))
+    return Lesion(*result, other.controls)
+
+
+def _lesioned(network: LesionedNetwork, module: SubModule, sets: np.ndarray) -> tuple[tuple, np.ndarray]:
+    """The first fields of a :class:`Lesion`, and the accuracies with other sets (n, neurons) silenced instead."""
+    silenced = np.zeros((2, sets.shape[1]), bool)  # nothing, the sub-module
+    silenced[1, module.neurons] = True
+    by_class = network.class_accuracies(module.layer, np.concatenate([silenced, sets]))
+    before, accuracy, *controls = network.accuracy_of(by_class)
+    return (module, float(before), float(accuracy), by_class[0] - by_class[1]), np.array(controls)
 
 
 def single_lesions(
@@ -336,17 +335,11 @@ def single_lesions(
     progress : callable, optional
         Called with every finished share of the work.
     """
-    rngs = np.random.default_rng(seed).spawn(len(modules))
 
-    def of(index: int) -> Lesion:
-        with one_thread():
-            result = lesion(network, modules[index], n_controls, rngs[index])
-        if progress is not None:
-            progress(1 / len(modules))
-        return result
+    def of(module: SubModule, rng: np.random.Generator) -> Lesion:
+        return lesion(network, module, n_controls, rng)
 
-    with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(of, range(len(modules))))
+    return list(_each(modules, of, seed, workers, progress))
 
 
 def conditional_lesions(
@@ -363,18 +356,31 @@ def conditional_lesions(
 
     Pairs within a layer are left out: nothing flows between them. Parameters as :func:`single_lesions`.
     """
-    rngs = np.random.default_rng(seed).spawn(len(modules))
 
-    def of(index: int) -> list[Lesion]:
-        given, rng = modules[index], rngs[index]
+    def of(given: SubModule, rng: np.random.Generator) -> list[Lesion]:
+        silent = network.without(given)
+        others = [module for module in modules if module.layer != given.layer]
+        return [lesion(silent, module, n_controls, rng, given) for module in others]
+
+    for results in _each(modules, of, seed, workers, progress):
+        yield from results
+
+
+def _each(
+    modules: Sequence[SubModule],
+    of: Callable[[SubModule, np.random.Generator], Any],
+    seed: int,
+    workers: int,
+    progress: Callable[[float], None] | None,
+) -> Iterator[Any]:
+    """What ``of`` makes of every sub-module and random numbers of its own, in order, on several threads."""
+
+    def told(module: SubModule, rng: np.random.Generator) -> Any:
         with one_thread():
-            silent = network.without(given)
-            others = [module for module in modules if module.layer != given.layer]
-            results = [lesion(silent, module, n_controls, rng, given) for module in others]
+            result = of(module, rng)
         if progress is not None:
             progress(1 / len(modules))
-        return results
+        return result
 
     with ThreadPoolExecutor(workers) as pool:
-        for results in pool.map(of, range(len(modules))):
-            yield from results
+        yield from pool.map(told, modules, np.random.default_rng(seed).spawn(len(modules)))

@@ -8,8 +8,10 @@ import networkx
 import numpy as np
 import pandas as pd
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.colors import SymLogNorm
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.ticker import ScalarFormatter
 
@@ -95,19 +97,14 @@ def conditional_importance(networks: Sequence[tuple[str, pd.DataFrame]]) -> Figu
                 lesioned=list(zip(rows["layer"], rows["cluster"], strict=True)),
                 given=list(zip(rows["given_layer"], rows["given_cluster"], strict=True)),
             ).pivot(index="given", columns="lesioned", values="lost")
-            image = panel.imshow(
-                table.to_numpy(), cmap=colormaps["cividis"], norm=SymLogNorm(1, vmin=-1, vmax=100), aspect="auto"
-            )
+            image = _heat_map(panel, table.to_numpy())
             names = [f"{layer}.{cluster + 1}" for layer, cluster in table.columns]
             panel.set_xticks(range(len(names)), names, rotation=90, fontsize=6)
             panel.set_yticks(range(len(names)), names, fontsize=6)
             panel.set_title(name, fontsize=10)
             panel.set_xlabel("lesioned: layer.cluster", fontsize=9)
             panel.set_ylabel("silent already: layer.cluster", fontsize=9)
-        bar = figure.colorbar(
-            image, ax=panels, label="accuracy lost, percentage points", aspect=50, shrink=0.6, extend="min"
-        )
-        bar.set_ticks([-1, 0, 1, 10, 100], labels=["−1", "0", "1", "10", "100"])
+        _colour_bar(figure, image, panels)
     return figure
 
 
@@ -174,20 +171,27 @@ def class_profiles(rows: pd.DataFrame) -> Figure:
                 panel.set_axis_off()
                 continue
             lost = 100 * np.array([numbers(text) for text in here["class_drops"]])
-            image = panel.imshow(
-                lost, cmap=colormaps["cividis"], norm=SymLogNorm(1, vmin=-1, vmax=100), aspect="auto"
-            )
+            image = _heat_map(panel, lost)
             names = [f"{row.layer}.{row.cluster + 1}" for row in here.itertuples()]
             panel.set_yticks(range(len(names)), names, fontsize=7)
             panel.set_xticks(range(lost.shape[1]))
             panel.set_xlabel("class", fontsize=9)
             panel.set_ylabel("lesioned: layer.cluster", fontsize=9)
         if image is not None:
-            bar = figure.colorbar(
-                image, ax=panels, label="accuracy lost, percentage points", aspect=50, shrink=0.6, extend="min"
-            )
-            bar.set_ticks([-1, 0, 1, 10, 100], labels=["−1", "0", "1", "10", "100"])
+            _colour_bar(figure, image, panels)
     return figure
+
+
+def _heat_map(panel: Axes, lost: np.ndarray) -> AxesImage:
+    """Percentage points lost, in one colour scale for all figures."""
+    return panel.imshow(lost, cmap=colormaps["cividis"], norm=SymLogNorm(1, vmin=-1, vmax=100), aspect="auto")
+
+
+def _colour_bar(figure: Figure, image: AxesImage, panels: np.ndarray) -> None:
+    bar = figure.colorbar(
+        image, ax=panels, label="accuracy lost, percentage points", aspect=50, shrink=0.6, extend="min"
+    )
+    bar.set_ticks([-1, 0, 1, 10, 100], labels=["−1", "0", "1", "10", "100"])
 
 
 def _layered(graph: networkx.DiGraph) -> dict:
