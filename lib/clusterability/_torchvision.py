@@ -8,8 +8,8 @@ from types import ModuleType
 import torch
 
 
-def import_torchvision_datasets() -> ModuleType:
-    """The module ``torchvision.datasets``.
+def import_torchvision() -> ModuleType:
+    """The package ``torchvision``, with its data sets and models.
 
     The wheels of torchvision on PyPI are built against CUDA. Beside a CPU-only PyTorch of the same
     version their compiled operators do not load, and the import stops at the first shape rule for a
@@ -17,13 +17,13 @@ def import_torchvision_datasets() -> ModuleType:
     calls them) lets the rest of the package, pure Python, be imported.
     """
     try:
-        import torchvision.datasets
+        import torchvision
     except RuntimeError as failure:
         if "torchvision::nms does not exist" not in str(failure):
             raise
         _declare_missing_operators()
-        import torchvision.datasets
-    return torchvision.datasets
+        import torchvision
+    return torchvision
 
 
 @cache  # the declarations last only as long as the library object

@@ -7,7 +7,12 @@ the median, minimum and maximum over the rounds.
 from __future__ import annotations
 
 import copy
+import json
+import os
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -236,6 +241,26 @@ def bench_lesions(rounds: int) -> None:
     report("lesions", ours, theirs, "a lesion on 10,000 examples", 4 * len(silenced))
 
 
+def bench_models() -> None:
+    """Time and memory of the command line on untrained models: tracing, graph, and 1 + 4 clusterings."""
+    start = "from clusterability.cli import main; main()"
+    command = [sys.executable, "-c", start, "measure", "--shuffles", "4", "--json"]
+    for name in ("vgg16", "resnet18", "resnet34", "resnet50"):
+        started = time.perf_counter()
+        with tempfile.TemporaryFile() as output:
+            process = subprocess.Popen([*command, f"torchvision:{name}:random"], stdout=output, stderr=output)
+            _, status, usage = os.wait4(process.pid, 0)
+            output.seek(0)
+            printed = output.read().decode()
+        if status:
+            raise RuntimeError(printed)
+        report = json.loads(printed[printed.index("{") :])
+        click.echo(
+            f"{name}: {report['vertices']} vertices, {report['edges']} edges, {time.perf_counter() - started:.0f} s, "
+            f"at most {usage.ru_maxrss / 2**20:.1f} GiB"
+        )
+
+
 @click.command()
 @click.option("--rounds", default=5, show_default=True, type=click.IntRange(min=1))
 def main(rounds: int) -> None:
@@ -246,6 +271,7 @@ def main(rounds: int) -> None:
     bench_penalty(rounds)
     bench_derivative(rounds)
     bench_lesions(rounds)
+    bench_models()
 
 
 if __name__ == "__main__":

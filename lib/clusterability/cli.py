@@ -89,7 +89,7 @@ def run(figures, everything, parameters, preset, output) -> None:
 
 
 @main.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("network", metavar="NETWORK")
 @click.option("--clusters", default=12, show_default=True, help="Number of clusters.")
 @click.option("--shuffles", default=50, show_default=True, help="Random networks to compare with.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
@@ -100,24 +100,35 @@ def run(figures, everything, parameters, preset, output) -> None:
     show_default=True,
     help="What is shuffled: all weights of a layer (layer) or its nonzero ones (nonzero).",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")  # fmt: skip
-def measure(file, clusters, shuffles, seed, null_model, as_json) -> None:
-    """Measure how clusterable an MLP is.
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--architecture", metavar="NAME", help="torchvision's classifier whose state_dict the file NETWORK is.")
+@click.option("--input-shape", metavar="C,H,W", help="Of one example [default: 3,224,224 for torchvision's].")
+@click.option("--part", metavar="NAME", help="convolutional, dense or all [default: convolutional, if any].")
+@click.option(
+    "--input-layer/--no-input-layer",
+    default=None,
+    help="Whether what the part reads from outside is in the graph [default: without convolutions].",
+)
+@click.option("--norm", metavar="NAME", help="Of kernels: induced, entrywise or frobenius [default: induced].")
+@click.option("--fold/--no-fold", default=None,
+              help="Whether batch normalization scales weights [default: fold].")  # fmt: skip
+def measure(network, clusters, shuffles, seed, null_model, as_json, **options) -> None:
+    """Measure how clusterable a network is.
 
-    FILE: an .npz of 2-D arrays layer0, layer1, … each (out, in); a .safetensors file; or a torch
-    state_dict (.pt, .pth, .bin).
+    NETWORK: an MLP's file, that is an .npz of 2-D arrays layer0, layer1, … each (out, in), a .safetensors
+    file, or a torch state_dict (.pt, .pth, .bin); or a model: torchvision:NAME[:WEIGHTS], where WEIGHTS
+    may be random; module.path:factory, for a model of your own; or a file with --architecture.
     """
     from clusterability.significance import Measurement
     from clusterability.significance import measure as measured
     from clusterability.training import available_cores
-    from clusterability.weight_files import read_matrices
 
     if shuffles < 1:
         raise InputError(f"{shuffles} shuffles asked for: at least 1 is needed")
     measurement = Measurement(clusters, shuffles, null_model)
-    matrices = read_matrices(file)
+    weights, structure = _network(network, seed, **options)
     with click.progressbar(length=shuffles + 1, label="clusterings", file=sys.stderr) as bar:
-        result = measured(matrices, measurement, seed, workers=available_cores(), progress=lambda: bar.update(1))
+        result = measured(weights, measurement, seed, workers=available_cores(), progress=lambda: bar.update(1))
     report = {
         "ncut": result.ncut,
         "shuffled_mean": float(result.shuffled_ncuts.mean()),
@@ -127,6 +138,7 @@ def measure(file, clusters, shuffles, seed, null_model, as_json) -> None:
         "effective_clusters": result.effective_clusters,
         "in_out_ratio": None if result.in_out_ratio == float("inf") else result.in_out_ratio,
         "vertices": result.n_vertices,
+        **structure,
         "labels": [layer.tolist() for layer in result.labels],
     }
     if as_json:
@@ -141,6 +153,33 @@ def measure(file, clusters, shuffles, seed, null_model, as_json) -> None:
     click.echo(f"p              {report['p']:.4f}")
     click.echo(f"in/out ratio   {ratio}")
     click.echo(f"cluster sizes  {sizes}  (by volume: {result.effective_clusters:.1f} effective clusters)")
+
+
+def _network(network, seed, *, architecture, input_shape, part, input_layer, norm, fold):
+    """What ``measure`` measures, and what its report says of a model's structure."""
+    from clusterability import models
+    from clusterability.channel_graphs import channel_graph, check_part
+    from clusterability.kernels import check_norm
+    from clusterability.tracing import trace
+    from clusterability.weight_files import read_matrices
+
+    named = models.is_name(network) and not Path(network).exists()
+    if named and architecture:
+        raise InputError(f"--architecture is for a file, but {network} names a model already")
+    if not named and not architecture:
+        given = {"input-shape": input_shape, "part": part, "input-layer": input_layer, "norm": norm, "fold": fold}
+        for option, value in given.items():
+            if value is not None:
+                raise InputError(f"--{option} is for models, but {network} is taken for an MLP's file")
+        return read_matrices(Path(network)), {}
+    check_part(part)
+    check_norm(norm or "induced")
+    shape = None if input_shape is None else models.parse_shape(input_shape)
+    model = models.by_name(network, seed) if named else models.torchvision_model_from(Path(network), architecture)
+    shape = shape or (models.IMAGE if architecture or network.startswith(models.PREFIX) else models.width(model))
+    layers = trace(model, shape, fold_normalization=fold is not False)
+    graph = channel_graph(layers, part=part, input_layer=input_layer, norm=norm or "induced")
+    return graph, {"edges": graph.n_edges, "layers": list(graph.layer_names)}
 
 
 @main.command()

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse
 
+from clusterability.channel_graphs import ChannelGraph
 from clusterability.errors import InputError
 from clusterability.graphs import LayeredGraph
 from clusterability.kmeans import kmeans
-from clusterability.spectral import Graph, count_vertices, embedding
+from clusterability.spectral import Graph, count_vertices, degrees, embedding
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +40,7 @@ def spectral_clustering(
 
     Parameters
     ----------
-    graph : LayeredGraph, or symmetric adjacency (n, n), sparse or dense
+    graph : LayeredGraph, ChannelGraph, or symmetric adjacency (n, n), sparse or dense
         Without vertices of degree 0.
     n_clusters : int
     seed : int
@@ -80,7 +81,7 @@ def ncut(graph: Graph, labels: np.ndarray) -> float:
 
     Parameters
     ----------
-    graph : LayeredGraph, or symmetric adjacency (n, n), sparse or dense
+    graph : LayeredGraph, ChannelGraph, or symmetric adjacency (n, n), sparse or dense
     labels : ndarray (n,) of int, 0 or more
 
     Returns
@@ -91,15 +92,15 @@ def ncut(graph: Graph, labels: np.ndarray) -> float:
     n_clusters = int(labels.max()) + 1
     one_hot = np.zeros((len(labels), n_clusters))
     one_hot[np.arange(len(labels)), labels] = 1
+    volume = np.bincount(labels, degrees(graph), n_clusters)
     if isinstance(graph, LayeredGraph):
-        within, volume = np.zeros(n_clusters), np.bincount(labels, graph.degree, n_clusters)
+        within = np.zeros(n_clusters)
         parts = np.split(one_hot, np.cumsum(graph.layer_sizes)[:-1])
         for layer, block in enumerate(graph.blocks):
             within += 2 * ((block @ parts[layer]) * parts[layer + 1]).sum(axis=0)
     else:
-        adjacency = scipy.sparse.csr_array(graph)
-        within = ((adjacency @ one_hot) * one_hot).sum(axis=0)
-        volume = np.bincount(labels, adjacency.sum(axis=0), n_clusters)
+        times = graph.times if isinstance(graph, ChannelGraph) else scipy.sparse.csr_array(graph).dot
+        within = (times(one_hot) * one_hot).sum(axis=0)
     occupied = volume > 0
     return float(np.maximum(1 - within[occupied] / volume[occupied], 0).sum())
 

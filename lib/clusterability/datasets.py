@@ -210,9 +210,9 @@ def _download(name: str, folder: Path) -> Dataset:
 
 def _from_torchvision(name: str, folder: Path, *, fetch: bool) -> Dataset:
     """torchvision's copy of a data set in ``folder``, fetched first if it is not there."""
-    from clusterability._torchvision import import_torchvision_datasets
+    from clusterability._torchvision import import_torchvision
 
-    factory = getattr(import_torchvision_datasets(), _DOWNLOADS[name][0])
+    factory = getattr(import_torchvision().datasets, _DOWNLOADS[name][0])
     train, test = (factory(folder, train=part, download=fetch) for part in (True, False))
     x_train, x_test = (np.asarray(part.data, dtype=np.uint8) for part in (train, test))
     y_train, y_test = (np.asarray(part.targets, dtype=np.int64) for part in (train, test))

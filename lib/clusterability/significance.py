@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from clusterability.channel_graphs import ChannelGraph
 from clusterability.clustering import (
     check_n_clusters,
     effective_number,
@@ -18,19 +19,24 @@ from clusterability.clustering import (
 )
 from clusterability.errors import InputError
 from clusterability.graphs import LayeredGraph, check_matrices, without_isolated
-from clusterability.spectral import laplacian_eigenpairs
+from clusterability.spectral import Graph, laplacian_eigenpairs
 
 NULL_MODELS = ("layer", "nonzero")
 _MORE_EIGENVALUES = 4  # than clusters, to see whether a gap follows the last one used
 _ROUNDING = 1e-12  # relative size of what n-cuts of the same graph and labels differ by
 
 
-def shuffled(matrices: Sequence[np.ndarray], null_model: str, rng: np.random.Generator) -> list[np.ndarray]:
-    """Matrices with their entries permuted at random, each within itself.
+Network = Sequence[np.ndarray] | ChannelGraph
+"""Matrices (out, in) of a multi-layer perceptron, or the graph of a traced model."""
+
+
+def shuffled(network: Network, null_model: str, rng: np.random.Generator) -> list[np.ndarray] | ChannelGraph:
+    """A network with the entries of every matrix permuted at random, each within itself.
 
     Parameters
     ----------
-    matrices : sequence of ndarray (out, in)
+    network : sequence of ndarray (out, in), or ChannelGraph
+        Of a graph, the norms of what a layer reads are one matrix.
     null_model : {"layer", "nonzero"}
         Permute all entries, or only the nonzero ones among their places, which keeps the sparsity
         pattern.
@@ -41,16 +47,20 @@ def shuffled(matrices: Sequence[np.ndarray], null_model: str, rng: np.random.Gen
     (0.0, 6.0)
     """
     check_null_model(null_model)
-    result = []
-    for matrix in matrices:
-        entries = matrix.ravel().copy()
+
+    def permuted(entries: np.ndarray) -> np.ndarray:
+        entries = entries.copy()
         if null_model == "layer":
             rng.shuffle(entries)
         else:
             places = np.flatnonzero(entries)
             entries[places] = rng.permutation(entries[places])
-        result.append(entries.reshape(matrix.shape))
-    return result
+        return entries
+
+    if isinstance(network, ChannelGraph):
+        moved = tuple(connection.with_entries(permuted(connection.entries())) for connection in network.connections)
+        return replace(network, connections=moved)
+    return [permuted(matrix.ravel()).reshape(matrix.shape) for matrix in network]
 
 
 def check_null_model(null_model: str) -> None:
@@ -174,7 +184,7 @@ class Clusterability:
 
 
 def measure(
-    matrices: Sequence[np.ndarray],
+    network: Network,
     measurement: Measurement,
     seed: int,
     *,
@@ -189,7 +199,7 @@ def measure(
 
     Parameters
     ----------
-    matrices : sequence of ndarray (out, in)
+    network : sequence of ndarray (out, in), or ChannelGraph
     measurement : Measurement
     seed : int
         Of the k-means starts and the shuffles.
@@ -203,8 +213,9 @@ def measure(
     InputError
         Matrices that are no network, or more clusters than connected neurons.
     """
-    check_matrices(matrices)
-    kept, present = without_isolated(matrices)
+    if not isinstance(network, ChannelGraph):
+        check_matrices(network)
+    kept, present = _without_isolated(network)
     n_vertices = sum(int(p.sum()) for p in present)
     check_n_clusters(measurement.n_clusters, n_vertices)
     seeds = np.random.SeedSequence(seed).spawn(measurement.n_shuffles + 1)
@@ -213,10 +224,10 @@ def measure(
         clustering_seed, shuffle_seed = seeds[index].spawn(2)
         if index:
             rng = np.random.default_rng(shuffle_seed)
-            candidate, _ = without_isolated(shuffled(kept, measurement.null_model, rng))
+            candidate, _ = _without_isolated(shuffled(kept, measurement.null_model, rng))
         else:
             candidate = kept
-        graph = LayeredGraph.of(candidate)
+        graph = _graph(candidate)
         check_n_clusters(measurement.n_clusters, graph.n_vertices)
         result = spectral_clustering(
             graph, measurement.n_clusters, int(clustering_seed.generate_state(1)[0]),
@@ -229,7 +240,7 @@ def measure(
     # Clusterings side by side on one core each beat one clustering on all cores.
     with threadpool_limits(1), ThreadPoolExecutor(workers) as pool:
         own, *others = pool.map(cluster, range(measurement.n_shuffles + 1))
-        graph = LayeredGraph.of(kept)
+        graph = _graph(kept)
         n_pairs = min(measurement.n_clusters + _MORE_EIGENVALUES, n_vertices)
         eigenvalues, eigenvectors = laplacian_eigenpairs(graph, n_pairs)
     n_layers = len(graph.layer_sizes)
@@ -247,6 +258,14 @@ def measure(
         volume_shares=volumes[order],
         vertex_shares=counts[order],
     )
+
+
+def _without_isolated(network: Network) -> tuple[Network, list[np.ndarray]]:
+    return network.without_isolated() if isinstance(network, ChannelGraph) else without_isolated(network)
+
+
+def _graph(network: Network) -> Graph:
+    return network if isinstance(network, ChannelGraph) else LayeredGraph.of(network)
 
 
 def _by_layer(labels: np.ndarray, present: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -11,10 +11,11 @@ import scipy.linalg
 import scipy.sparse
 import scipy.sparse.linalg
 
+from clusterability.channel_graphs import ChannelGraph
 from clusterability.errors import InputError
 from clusterability.graphs import LayeredGraph
 
-Graph = LayeredGraph | scipy.sparse.sparray | np.ndarray
+Graph = LayeredGraph | ChannelGraph | scipy.sparse.sparray | np.ndarray
 
 # Up to this many vertices a dense eigensolver beats Lanczos iterations.
 _DENSE_VERTICES = 1000
@@ -25,7 +26,14 @@ _SMALLEST_SINGULAR_VALUE = 1e-4
 
 def count_vertices(graph: Graph) -> int:
     """Number of vertices of a graph in any of its forms."""
-    return graph.n_vertices if isinstance(graph, LayeredGraph) else graph.shape[0]
+    return graph.n_vertices if isinstance(graph, LayeredGraph | ChannelGraph) else graph.shape[0]
+
+
+def degrees(graph: Graph) -> np.ndarray:
+    """Sum of edge weights at every vertex (n,) of a graph in any of its forms."""
+    if isinstance(graph, LayeredGraph | ChannelGraph):
+        return graph.degree
+    return np.asarray(graph.sum(axis=0)).ravel()
 
 
 def laplacian_eigenpairs(graph: Graph, n_pairs: int) -> tuple[np.ndarray, np.ndarray]:
@@ -33,7 +41,7 @@ def laplacian_eigenpairs(graph: Graph, n_pairs: int) -> tuple[np.ndarray, np.nda
 
     Parameters
     ----------
-    graph : LayeredGraph, or symmetric adjacency (n, n), sparse or dense
+    graph : LayeredGraph, ChannelGraph, or symmetric adjacency (n, n), sparse or dense
         Without vertices of degree 0.
     n_pairs : int
         How many, the trivial eigenvalue 0 included.
@@ -68,9 +76,8 @@ def embedding(graph: Graph, n_dimensions: int) -> np.ndarray:
     -------
     ndarray (n, n_dimensions)
     """
-    degree = graph.degree if isinstance(graph, LayeredGraph) else np.asarray(graph.sum(axis=0)).ravel()
     _, vectors = laplacian_eigenpairs(graph, n_dimensions)
-    return vectors / np.sqrt(degree)[:, None]
+    return vectors / np.sqrt(degrees(graph))[:, None]
 
 
 def _bipartite_eigenpairs(graph: LayeredGraph, n_pairs: int) -> tuple[np.ndarray, np.ndarray] | None:
@@ -122,15 +129,23 @@ def _bipartite_eigenpairs(graph: LayeredGraph, n_pairs: int) -> tuple[np.ndarray
     return np.maximum(1 - singular, 0), np.concatenate(parts) / np.sqrt(2)
 
 
-def _general_eigenpairs(adjacency: scipy.sparse.sparray | np.ndarray, n_pairs: int):
-    adjacency = scipy.sparse.csr_array(adjacency)
-    degree = adjacency.sum(axis=0)
+def _general_eigenpairs(graph: ChannelGraph | scipy.sparse.sparray | np.ndarray, n_pairs: int):
+    degree = degrees(graph)
     if (degree <= 0).any():
         raise InputError("the graph has vertices of degree 0: delete them first")
-    scale = scipy.sparse.diags_array(1 / np.sqrt(degree))
-    normalized = scale @ adjacency @ scale
-    n = adjacency.shape[0]
-    if n <= max(_DENSE_VERTICES, 2 * n_pairs):
+    scale, n = 1 / np.sqrt(degree), len(degree)
+    dense = n <= max(_DENSE_VERTICES, 2 * n_pairs)
+    if isinstance(graph, ChannelGraph) and not dense:
+
+        def times(vectors: np.ndarray) -> np.ndarray:
+            columns = vectors.reshape(n, -1)
+            return scale[:, None] * graph.times(scale[:, None] * columns)
+
+        normalized = scipy.sparse.linalg.LinearOperator((n, n), times, matmat=times, dtype=np.float64)
+    else:
+        adjacency = graph.adjacency if isinstance(graph, ChannelGraph) else scipy.sparse.csr_array(graph)
+        normalized = scipy.sparse.diags_array(scale) @ adjacency @ scipy.sparse.diags_array(scale)
+    if dense:
         values, vectors = scipy.linalg.eigh(normalized.toarray(), subset_by_index=[n - n_pairs, n - 1])
     else:
         start = np.sqrt(degree)  # the leading eigenvector; fixed, so that results repeat

@@ -49,16 +49,11 @@ def read_network(path: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
     InputError
         As :func:`read_matrices`, and for biases that do not suit their layer.
     """
-    if not path.is_file():
-        raise InputError(f"{path} is not a file")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path} is empty")
-    readers = {".npz": _read_npz, ".safetensors": _read_safetensors}
-    readers |= dict.fromkeys((".pt", ".pth", ".bin"), _read_state_dict)
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
+    _check_file(path)
+    suffix = path.suffix.lower()
+    if suffix != ".npz" and suffix not in _TENSOR_FILES:
         raise InputError(f"{path} has the suffix {path.suffix!r}: {FORMATS} is needed")
-    arrays, vectors = reader(path)
+    arrays, vectors = _read_npz(path) if suffix == ".npz" else _matrices_and_vectors(path)
     for name, array in (arrays | vectors).items():
         if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)):
             raise InputError(f"{path}: {name} holds {array.dtype} values: real numbers are needed")
@@ -106,7 +101,28 @@ def _read_npz(path: Path) -> tuple[Arrays, Arrays]:
     return {name: arrays[name] for name in names}, biases
 
 
-def _read_safetensors(path: Path) -> tuple[Arrays, Arrays]:
+def read_tensors(path: Path) -> dict:
+    """Every tensor of a safetensors file or torch state_dict, by name; nothing in it is executed.
+
+    Raises
+    ------
+    InputError
+        A file that is missing, empty, damaged, or of another kind.
+    """
+    _check_file(path)
+    if path.suffix.lower() not in _TENSOR_FILES:
+        raise InputError(f"{path} has the suffix {path.suffix!r}: {', '.join(_TENSOR_FILES)} is needed")
+    return _TENSOR_FILES[path.suffix.lower()](path)
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise InputError(f"{path} is not a file")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty")
+
+
+def _read_safetensors(path: Path) -> dict:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -114,10 +130,10 @@ def _read_safetensors(path: Path) -> tuple[Arrays, Arrays]:
         tensors = load_file(path)
     except (SafetensorError, OSError, ValueError) as failure:
         raise InputError(f"{path} is no readable safetensors file") from failure
-    return _matrices_and_vectors(path, dict(sorted(tensors.items(), key=lambda item: _natural(item[0]))))
+    return dict(sorted(tensors.items(), key=lambda item: _natural(item[0])))
 
 
-def _read_state_dict(path: Path) -> tuple[Arrays, Arrays]:
+def _read_state_dict(path: Path) -> dict:
     import torch
 
     try:
@@ -128,17 +144,22 @@ def _read_state_dict(path: Path) -> tuple[Arrays, Arrays]:
         content = content["state_dict"]
     if not isinstance(content, Mapping):
         raise InputError(f"{path} holds a {type(content).__name__}: a state_dict of tensors is needed")
-    return _matrices_and_vectors(path, content)
+    return {str(name): tensor for name, tensor in content.items() if torch.is_tensor(tensor)}
 
 
-def _matrices_and_vectors(path: Path, tensors: Mapping) -> tuple[Arrays, Arrays]:
-    import torch
+_TENSOR_FILES = {".safetensors": _read_safetensors, **dict.fromkeys((".pt", ".pth", ".bin"), _read_state_dict)}
 
-    if any(torch.is_tensor(t) and t.ndim > 2 for t in tensors.values()):
-        raise InputError(f"{path} holds weights of more than two dimensions: only MLPs can be measured")
+
+def _matrices_and_vectors(path: Path) -> tuple[Arrays, Arrays]:
+    tensors = read_tensors(path)
+    if any(tensor.ndim > 2 for tensor in tensors.values()):
+        raise InputError(
+            f"{path} holds weights of more than two dimensions, which is no MLP: name its architecture "
+            "(torchvision's: --architecture; your own: module.path:factory)"
+        )
     arrays: list[Arrays] = [{}, {}]
     for n_dimensions, kept in ((2, arrays[0]), (1, arrays[1])):
-        chosen = {str(name): t for name, t in tensors.items() if torch.is_tensor(t) and t.ndim == n_dimensions}
+        chosen = {name: tensor for name, tensor in tensors.items() if tensor.ndim == n_dimensions}
         kept |= {name: (t.double() if t.is_floating_point() else t).numpy() for name, t in chosen.items()}
     if not arrays[0]:
         raise InputError(f"{path} holds no 2-D weights")

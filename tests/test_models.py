@@ -1,0 +1,143 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from clusterability import models
+from clusterability._torchvision import import_torchvision
+from clusterability.channel_graphs import channel_graph
+from clusterability.significance import Measurement, measure
+from clusterability.tracing import trace
+from helpers import invoke, refused
+
+pytestmark = pytest.mark.usefixtures("in_folder")
+FEW = ("--clusters", 3, "--shuffles", 2)
+
+
+def report(*arguments):
+    result = invoke("measure", *arguments, *FEW, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def expected(model, shape, **options):
+    graph = channel_graph(trace(model, shape), **options)
+    return graph, measure(graph, Measurement(3, 2), seed=0)
+
+
+def write_module(name, text):
+    with open(f"{name}.py", "w") as file:
+        file.write("from torch import nn\n" + text)
+
+
+def test_an_untrained_architecture_of_torchvision():
+    found = report("torchvision:resnet18:random")
+    assert found["vertices"] == 4800
+    assert found["layers"][:2] == ["conv1", "layer1.0.conv1"]
+    assert [len(labels) for labels in found["labels"]][:2] == [64, 64]
+    assert report("torchvision:resnet18:random") == found
+    assert report("torchvision:resnet18:random", "--seed", 1)["ncut"] != found["ncut"]
+    graph, _ = expected(models.by_name("torchvision:resnet18:random", 0), (3, 224, 224))
+    assert found["edges"] == graph.n_edges
+
+
+def test_random_weights_leave_the_global_generator_alone():
+    torch.manual_seed(3)
+    before = torch.rand(1)
+    torch.manual_seed(3)
+    models.by_name("torchvision:squeezenet1_1:random", 0)
+    assert torch.rand(1) == before
+
+
+@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
+def test_a_state_dict_of_a_torchvision_architecture(suffix):
+    model = import_torchvision().models.squeezenet1_1(num_classes=7)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.uniform_(-1, 1, generator=torch.Generator().manual_seed(parameter.numel()))
+    save = {"pt": torch.save, "safetensors": save_file}[suffix]
+    save(model.state_dict(), f"weights.{suffix}")
+    found = report(f"weights.{suffix}", "--architecture", "squeezenet1_1")
+    _, result = expected(model, (3, 224, 224))
+    assert found["ncut"] == result.ncut
+    assert found["shuffled_mean"] == result.shuffled_ncuts.mean()
+
+
+def test_a_factory_and_a_model_of_one_s_own():
+    layers = "nn.Sequential(nn.Conv2d(1, 8, 3), nn.Conv2d(8, 6, 3))"
+    write_module("own_models_1", f"def make():\n    return {layers}\n\nnet = make()\n")
+    found = report("own_models_1:make", "--input-shape", "1,9,9", "--input-layer")
+    assert found["vertices"] == 15
+    assert found["edges"] == 8 + 48
+    assert report("own_models_1:net", "--input-shape", "1,9,9")["vertices"] == 14
+
+
+def test_options_choose_the_part_the_norm_and_folding():
+    write_module(
+        "own_models_2",
+        "net = nn.Sequential(nn.Conv2d(2, 8, 3), nn.BatchNorm2d(8), nn.Conv2d(8, 6, 3), nn.Flatten(),"
+        " nn.Linear(6, 9), nn.Linear(9, 5))\n"
+        "nn.init.uniform_(net[1].weight)\n",
+    )
+    source = ("own_models_2:net", "--input-shape", "2,5,5")
+    assert report(*source)["layers"] == ["0", "2"]
+    assert report(*source, "--part", "dense")["layers"] == ["4", "5"]
+    assert report(*source, "--part", "dense", "--input-layer")["layers"] == ["2", "4", "5"]
+    assert report(*source, "--part", "all")["layers"] == ["0", "2", "4", "5"]
+    whole = report(*source, "--input-layer")
+    assert whole["layers"] == ["input", "0", "2"]
+    for change in (("--norm", "frobenius"), ("--no-fold",)):
+        assert report(*source, "--input-layer", *change)["ncut"] != whole["ncut"]
+
+
+def test_an_mlp_of_one_s_own_is_measured_as_its_file_is():
+    write_module("own_models_3", "net = nn.Sequential(nn.Linear(9, 12), nn.ReLU(), nn.Linear(12, 4))\n")
+    found = report("own_models_3:net")
+    model = models.by_name("own_models_3:net", 0)
+    np.savez("net.npz", layer0=model[0].weight.detach().numpy(), layer1=model[2].weight.detach().numpy())
+    stored = report("net.npz")
+    assert found["vertices"] == stored["vertices"] == 25
+    assert found["ncut"] == pytest.approx(stored["ncut"])
+    assert found["layers"] == ["input", "0", "2"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["torchvision:resnet81:random"], ["'resnet81'", "resnet18"]),
+        (["torchvision:resnet18:imagenet"], ["'imagenet'", "IMAGENET1K_V1", "random"]),
+        (["torchvision:"], ["torchvision has no classifier called ''"]),
+        (["torchvision:efficientnet_b0:random"], ["features.1.0.block.1", "'mul'"]),
+        (["no_such_module:make"], ["no_such_module:make", "No module named"]),
+        (["json:no_such_thing"], ["json:no_such_thing", "no attribute"]),
+        (["json:dumps"], ["json:dumps", "missing"]),
+        (["builtins:dict"], ["builtins:dict", "dict", "torch.nn.Module"]),
+        (["torch.nn:Identity"], ["Identity needs the shape", "--input-shape"]),
+        (["torch.nn:Identity", "--input-shape", "3,x"], ["'3,x'"]),
+        (["torch.nn:Identity", "--input-shape", "3"], ["Identity has no linear"]),
+        (["torchvision:resnet18:random", "--part", "head"], ["'head'"]),
+        (["torchvision:resnet18:random", "--norm", "l1"], ["'l1'"]),
+        (["torchvision:resnet18:random", "--architecture", "resnet18"], ["--architecture", "names a model already"]),
+        (["net.npz", "--part", "all"], ["--part", "MLP's file"]),
+        (["net.pt", "--architecture", "resnet18"], ["net.pt is not a file"]),
+        (["other.pt", "--architecture", "resnet18"], ["other.pt is no state_dict of resnet18", "Missing key"]),
+        (["other.npz", "--architecture", "resnet18"], ["'.npz'"]),
+        (["other.pt", "--architecture", "resnet"], ["'resnet'"]),
+    ],
+)
+def test_wrong_names_give_one_clear_sentence(arguments, words):
+    torch.save(nn.Linear(3, 2).state_dict(), "other.pt")
+    np.savez("other.npz", layer0=np.ones((2, 3)))
+    assert refused(invoke("measure", *arguments, *FEW), *words)
+
+
+def test_weights_that_cannot_be_downloaded_are_named(monkeypatch):
+    def refuse(*_arguments, **_options):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", refuse)
+    result = invoke("measure", "torchvision:resnet18:IMAGENET1K_V1", *FEW)
+    assert refused(result, "IMAGENET1K_V1", "no route to host", "torchvision:resnet18:random")
