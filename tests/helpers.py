@@ -3,9 +3,12 @@
 import itertools
 
 import numpy as np
+import torch
 from click.testing import CliRunner
 from hypothesis import assume
 from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+from torch import nn
 
 from clusterability.cli import main
 
@@ -71,3 +74,36 @@ def refused(result, *words):
     for word in words:
         assert word in sentence
     return True
+
+
+def sequential(architecture, parameters):
+    """PyTorch's own layers with copies of a convolutional network's parameters."""
+    pooled = iter(architecture.pooled)
+    layers, n_weights = [], len(parameters.weights)
+    for layer, (weight, bias) in enumerate(zip(parameters.weights, parameters.biases, strict=True)):
+        n_out, n_in, *kernel = weight.shape
+        last = layer == n_weights - 1
+        layers.append(nn.Conv2d(n_in, n_out, 3, padding="same") if kernel else nn.Linear(n_in, n_out))
+        layers[-1].weight.data, layers[-1].bias.data = weight.detach().clone(), bias.detach().clone()
+        layers += [] if last else [nn.ReLU()]
+        layers += [nn.MaxPool2d(2)] if kernel and next(pooled) else []
+        if architecture.batch_norm and not last and (kernel or layer == len(architecture.channels)):
+            layers.append((nn.BatchNorm2d if kernel else nn.BatchNorm1d)(n_out, eps=1e-3, momentum=0.01))
+            normalization = len([one for one in layers if hasattr(one, "running_mean")]) - 1
+            scale, statistics = parameters.scales[normalization], parameters.statistics[normalization]
+            layers[-1].weight.data, layers[-1].bias.data = scale.detach().clone()
+            layers[-1].running_mean, layers[-1].running_var = statistics.clone()
+        layers += [nn.Flatten()] if layer == len(architecture.channels) - 1 else []
+    return nn.Sequential(*layers)
+
+
+def assert_sequential_state(network, model, **tolerance):
+    """A network's weights, biases and normalizations are those of PyTorch's layers."""
+    normalizations = [layer for layer in model if hasattr(layer, "running_mean")]
+    weighted = [layer for layer in model if hasattr(layer, "weight") and layer not in normalizations]
+    for weight, bias, layer in zip(network.weights, network.biases, weighted, strict=True):
+        assert_allclose(weight, layer.weight.detach(), **tolerance)
+        assert_allclose(bias, layer.bias.detach(), **tolerance)
+    for ours, layer in zip(network.normalizations, normalizations, strict=True):
+        theirs = torch.stack([layer.weight, layer.bias, layer.running_mean, layer.running_var])
+        assert_allclose(ours, theirs.detach(), **tolerance)

@@ -65,6 +65,27 @@ def test_halves_diff_are_labelled_with_the_sum_of_their_classes(digits, rng):
         assert label in {(a + b) % 10 for a in left for b in right}
 
 
+def test_stacked_same_pair_images_of_one_class_as_channels(digits, rng):
+    x, y = constructed.stacked_same(digits.x_train, digits.y_train, rng)
+    np.testing.assert_array_equal(y, digits.y_train)
+    np.testing.assert_array_equal(x[..., 0], digits.x_train)
+    for image, label in list(zip(x, y, strict=True))[:50]:
+        partners = digits.x_train[digits.y_train == label]
+        assert (image[..., 1] == partners).all(axis=(1, 2)).any()
+    assert not np.array_equal(x[..., 0], x[..., 1])
+
+
+def test_stacked_diff_are_labelled_with_the_sum_of_their_classes(digits, rng):
+    x, y = constructed.stacked_diff(digits.x_train, digits.y_train, 10, rng)
+    assert x.shape == (*digits.x_train.shape, 2)
+    labels = {}
+    for image, label in zip(digits.x_train, digits.y_train, strict=True):
+        labels.setdefault(image.tobytes(), set()).add(int(label))
+    for image, label in list(zip(x, y, strict=True))[:50]:
+        first, second = (labels[np.ascontiguousarray(image[..., channel]).tobytes()] for channel in (0, 1))
+        assert label in {(a + b) % 10 for a in first for b in second}
+
+
 def test_lines_are_whole_columns_and_as_many_as_their_label_says(rng):
     x, y = constructed.lines(2000, 28, 10, rng)
     assert set(np.unique(x)) == {0, 255}

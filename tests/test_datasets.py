@@ -242,3 +242,45 @@ def test_archives_of_other_things_are_refused(folder):
             archive.writestr(f"{key}.npy", "text")
     with pytest.raises(InputError, match=r"mnist\.npz"):
         datasets.load("mnist")
+
+
+def test_images_have_channels_first_and_lie_between_0_and_1(digits):
+    arrays = small_images(shape=(4, 6, 3))
+    colours = datasets.Dataset("cifar10", **arrays)
+    x, y = colours.images("train")
+    assert x.dtype == np.float32
+    np.testing.assert_allclose(x, arrays["x_train"].transpose(0, 3, 1, 2) / 255, rtol=1e-6)
+    assert_array_equal(y, arrays["y_train"])
+    x, y = digits.images("test")
+    np.testing.assert_allclose(x[:, 0], digits.x_test / 16)
+    assert_array_equal(y, digits.y_test)
+
+
+@pytest.mark.parametrize(
+    "name", ["digits", "line_8", "halves_same_digits", "stacked_same_digits", "stacked_diff_digits"]
+)
+def test_the_shape_of_images_is_known_without_loading_them(name):
+    loaded = datasets.load(name)
+    assert datasets.image_shape(name) == loaded.image_shape == loaded.images("train")[0].shape[1:]
+    assert datasets.dimensions(name)[0] == loaded.n_features
+
+
+def test_the_papers_images_have_their_shapes():
+    shapes = {"mnist": (1, 28, 28), "small_mnist": (1, 7, 7), "cifar10": (3, 32, 32), "grey_cifar10": (1, 28, 28),
+              "stacked_diff_fashion_mnist": (2, 28, 28), "mixed_line_mnist": (1, 28, 28)}  # fmt: skip
+    assert {name: datasets.image_shape(name) for name in shapes} == shapes
+
+
+def test_polynomials_hold_no_images():
+    for ask in (
+        lambda: datasets.image_shape("polynomials"),
+        lambda: datasets.load("polynomials_2000").images("test"),
+    ):
+        with pytest.raises(InputError, match=r"polynomials.*no images"):
+            ask()
+
+
+def test_images_stored_flat_are_refused(folder):
+    np.savez(folder / "mnist.npz", **small_images(shape=(784,)))
+    with pytest.raises(InputError, match=r"mnist holds no images.*784"):
+        datasets.load("mnist").images("train")

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from clusterability.errors import InputError
-from clusterability.pruning import check_sparsity, magnitude_mask, sparsity_at, trimmed
+from clusterability.pruning import PruningMasks, check_sparsity, magnitude_mask, sparsity_at, trimmed
 
 SHARES = st.floats(0, 0.999)
 
@@ -107,3 +107,32 @@ def test_trimming_removes_the_smallest_of_the_small_weights_only(share):
 def test_shares_outside_the_unit_interval_are_refused(share):
     with pytest.raises(InputError, match="share"):
         trimmed(np.ones((2, 2)), below=2, share=share)
+
+
+def test_kernels_are_pruned_as_the_flat_matrices_that_they_are():
+    kernels = torch.randn(2, 4, 3, 3, 3, generator=torch.Generator().manual_seed(0))
+    mask = magnitude_mask(kernels, 0.6)
+    assert torch.equal(mask.flatten(2), magnitude_mask(kernels.flatten(2), 0.6))
+    assert torch.equal(mask, magnitude_mask(kernels.contiguous(memory_format=torch.channels_last_3d), 0.6))
+
+
+def test_masks_are_renewed_at_their_interval_and_applied_at_every_step():
+    weight = torch.arange(1.0, 101.0).reshape(1, 10, 10)
+    pruned = PruningMasks([weight], 8, initial=0.5, final=0.9, interval=4, regrowth=False)
+    for step in range(8):
+        weight += 200 * (weight == 0)  # what an optimizer may make of pruned weights
+        pruned.before_step(step)
+        assert (weight == 0).sum() == round(100 * sparsity_at(step - step % 4, 8))
+        assert weight.max() == 100
+    pruned.renew(8)
+    assert (pruned.masks[0] == 0).sum() == 90
+
+
+@pytest.mark.parametrize("regrowth", [False, True])
+def test_only_with_regrowth_do_pruned_weights_come_back(regrowth):
+    weight = torch.tensor([[[1.0, 2.0, 3.0, 4.0]]])
+    pruned = PruningMasks([weight], 10, initial=0.5, final=0.5, interval=1, regrowth=regrowth)
+    pruned.before_step(0)
+    weight[0, 0, 0] = 9
+    pruned.before_step(1)
+    assert weight[0, 0].tolist() == ([9, 0, 0, 4] if regrowth else [0, 0, 3, 4])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-from clusterability import datasets, training
+from clusterability import datasets, pruning, training
 from clusterability.errors import InputError
 from clusterability.networks import MLP, initialize
 from clusterability.pruning import magnitude_mask
@@ -105,13 +105,13 @@ def test_training_before_pruning_does_not_depend_on_the_pruning_to_come(digits):
 
 def test_pruning_follows_the_schedule(digits, monkeypatch):
     asked = []
-    original = training.magnitude_mask
+    original = pruning.magnitude_mask
 
     def recorded(weights, sparsity):
         asked.append(sparsity)
         return original(weights, sparsity)
 
-    monkeypatch.setattr(training, "magnitude_mask", recorded)
+    monkeypatch.setattr(pruning, "magnitude_mask", recorded)
     trained([spec(mask_interval=5)], digits)
     steps = 2 * -(-len(digits.x_train) // 128)
     expected = [0.9 - 0.4 * (1 - t / steps) ** 3 for t in [*range(0, steps, 5), steps]]
@@ -381,7 +381,7 @@ def masks(monkeypatch):
             chosen.append(mask[0].bool())
         return mask
 
-    monkeypatch.setattr(training, "magnitude_mask", recorded)
+    monkeypatch.setattr(pruning, "magnitude_mask", recorded)
     return chosen
 
 

@@ -6,10 +6,12 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from math import isqrt
 
 import numpy as np
 
 from clusterability import constructed
+from clusterability.errors import InputError
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 
@@ -64,6 +66,34 @@ class Dataset:
         x, y = self.split(split)
         return x.reshape(len(x), -1).astype(np.float32) / np.float32(self.maximum), y
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an example.
+
+        Raises
+        ------
+        InputError
+            The examples are no images.
+        """
+        if self.x_train.ndim not in (3, 4):
+            raise InputError(f"{self.name} holds no images: its examples have the shape {self.x_train.shape[1:]}")
+        height, width, *channels = self.x_train.shape[1:]
+        return (*(channels or [1]), height, width)
+
+    def images(self, split: str) -> tuple[np.ndarray, np.ndarray]:
+        """Images (examples, channels, height, width), float32 in [0, 1], and targets of one split.
+
+        The channels come last in memory, as they are stored.
+
+        Raises
+        ------
+        InputError
+            The examples are no images.
+        """
+        channels, height, width = self.image_shape
+        x, y = self.flat(split)
+        return x.reshape(-1, height, width, channels).transpose(0, 3, 1, 2), y
+
     @cached_property
     def fingerprint(self) -> str:
         """First 12 hexadecimal digits of the SHA-256 of all arrays, their shapes and ``maximum``; of a
@@ -88,7 +118,8 @@ class Entry:
     """What is known of a data set without loading it.
 
     ``build`` makes a constructed set from its ``sources`` and a generator: (x_train, y_train, x_test,
-    y_test, maximum). ``base`` is the set that it is a variant of.
+    y_test, maximum). ``base`` is the set that it is a variant of. Images are square and have so many
+    ``channels``; 0: the examples are no images.
     """
 
     title: str
@@ -97,6 +128,15 @@ class Entry:
     sources: tuple[str, ...] = ()
     build: Callable[..., tuple] | None = None
     base: str | None = None
+    channels: int = 1
+
+    @property
+    def image_shape(self) -> tuple[int, int, int] | None:
+        """Channels, height and width of an image, or None."""
+        if not self.channels:
+            return None
+        side = isqrt(self.n_features // self.channels)
+        return self.channels, side, side
 
 
 def _per_split(make: Callable) -> Callable:
@@ -109,16 +149,30 @@ def _per_split(make: Callable) -> Callable:
     return build
 
 
-def _halves_same(rng: np.random.Generator, source: Dataset) -> tuple:
-    pairs = [constructed.halves_same(*source.split(s), source.maximum, rng) for s in ("train", "test")]
-    return *pairs[0], *pairs[1], source.maximum
+def _paired(make: Callable) -> Callable:
+    """Apply ``make(x, y, source, rng)`` → (x, y) to both splits."""
+
+    def build(rng: np.random.Generator, source: Dataset) -> tuple:
+        pairs = [make(*source.split(split), source, rng) for split in ("train", "test")]
+        return *pairs[0], *pairs[1], source.maximum
+
+    return build
 
 
-def _halves_diff(rng: np.random.Generator, source: Dataset) -> tuple:
-    pairs = [
-        constructed.halves_diff(*source.split(s), source.maximum, source.n_outputs, rng) for s in ("train", "test")
-    ]
-    return *pairs[0], *pairs[1], source.maximum
+def _halves_same(x: np.ndarray, y: np.ndarray, source: Dataset, rng: np.random.Generator):
+    return constructed.halves_same(x, y, source.maximum, rng)
+
+
+def _halves_diff(x: np.ndarray, y: np.ndarray, source: Dataset, rng: np.random.Generator):
+    return constructed.halves_diff(x, y, source.maximum, source.n_outputs, rng)
+
+
+def _stacked_same(x: np.ndarray, y: np.ndarray, source: Dataset, rng: np.random.Generator):
+    return constructed.stacked_same(x, y, rng)
+
+
+def _stacked_diff(x: np.ndarray, y: np.ndarray, source: Dataset, rng: np.random.Generator):
+    return constructed.stacked_diff(x, y, source.n_outputs, rng)
 
 
 def _white_is_255(source: Dataset, split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -159,7 +213,7 @@ def _polynomials(n_train: int, n_test: int) -> Callable:
 ENTRIES: dict[str, Entry] = {
     "mnist": Entry("MNIST", 784),
     "fashion_mnist": Entry("Fashion-MNIST", 784),
-    "cifar10": Entry("CIFAR-10", 3072),
+    "cifar10": Entry("CIFAR-10", 3072, channels=3),
     "digits": Entry("Digits", 64),
     "grey_cifar10": Entry("CIFAR-10, grey", 784, sources=("cifar10",), build=_per_split(_grey)),
     "small_mnist": Entry("MNIST, 7 × 7", 49, sources=("mnist",), build=_per_split(_small)),
@@ -168,20 +222,23 @@ ENTRIES: dict[str, Entry] = {
     "random": Entry("Noise", 784, build=_generated(constructed.noise, 60_000, 10_000, 28, 10)),
     "random_3000": Entry("Noise, 3000 images", 784, build=_generated(constructed.noise, 3000, 10_000, 28, 10)),
     "random_8": Entry("Noise, 8 × 8", 64, build=_generated(constructed.noise, 1437, 360, 8, 10)),
-    "polynomials": Entry("Polynomials", 2, 512, build=_polynomials(60_000, 10_000)),
-    "polynomials_2000": Entry("Polynomials, 2000 examples", 2, 512, build=_polynomials(2000, 500)),
+    "polynomials": Entry("Polynomials", 2, 512, build=_polynomials(60_000, 10_000), channels=0),
+    "polynomials_2000": Entry("Polynomials, 2000 examples", 2, 512, build=_polynomials(2000, 500), channels=0),
 }
 for _base in ("mnist", "fashion_mnist", "digits"):
-    for _name, _title, _build in (
-        ("halves_same", "Halves Same", _halves_same),
-        ("halves_diff", "Halves Diff", _halves_diff),
+    for _name, _title, _make, _channels in (
+        ("halves_same", "Halves Same", _halves_same, 1),
+        ("halves_diff", "Halves Diff", _halves_diff, 1),
+        ("stacked_same", "Stacked Same", _stacked_same, 2),
+        ("stacked_diff", "Stacked Diff", _stacked_diff, 2),
     ):
         ENTRIES[f"{_name}_{_base}"] = Entry(
             f"{_title}, {ENTRIES[_base].title}",
-            ENTRIES[_base].n_features,
+            _channels * ENTRIES[_base].n_features,
             sources=(_base,),
-            build=_build,
+            build=_paired(_make),
             base=_base,
+            channels=_channels,
         )
 for _pair in (
     ("line", "mnist"),

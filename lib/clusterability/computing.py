@@ -22,6 +22,7 @@ import torch
 from clusterability import __version__, datasets, paths, results
 from clusterability.catalogue import NONE, Dataset
 from clusterability.clustering import n_starts
+from clusterability.convolutional import CNN, channel_matrices
 from clusterability.networks import Stack
 from clusterability.progress import Bar
 from clusterability.pruning import trimmed
@@ -84,7 +85,7 @@ def compute(runs: Sequence, kind: Kind, device: str, recompute: bool, store: Cal
     def together(spec: NetworkSpec) -> tuple:
         """What networks must share to train in one stack."""
         shared = (getattr(spec.training, name) for name in SHARED_IN_STACK)
-        return spec.dataset, spec.architecture.sizes, *shared
+        return spec.dataset, spec.architecture.name, *shared
 
     def tell_training(share: float) -> None:
         bar.advance(kind.training_share * share)
@@ -183,7 +184,8 @@ def _measured(run: Run, network: TrainedNetwork, dataset: Dataset | None, shared
     """A network's clusterability, in one row."""
     if run.trimmed:
         network = _trimmed(network, run, dataset)
-    measured = measure(network.weights, run.measurement, run.network.seed, workers=available_cores())
+    matrices = clustered_matrices(run, network)
+    measured = measure(matrices, run.measurement, run.network.seed, workers=available_cores())
     tell(1)
     magnitudes = np.concatenate([np.abs(weight[weight != 0]) for weight in network.weights])
     return [
@@ -210,6 +212,14 @@ def _measured(run: Run, network: TrainedNetwork, dataset: Dataset | None, shared
             "vertex_shares": results.listed(measured.vertex_shares),
         }
     ]
+
+
+def clustered_matrices(run: Run, network: TrainedNetwork) -> list[np.ndarray]:
+    """What is clustered of a run's network, a matrix (out, in) a layer: weights, or norms of kernels."""
+    architecture = run.network.architecture
+    if isinstance(architecture, CNN):
+        return channel_matrices(architecture, network, run.kernel_norm, run.fold_normalization)
+    return network.weights
 
 
 NETWORK_ROWS = Kind(results.NETWORKS, _measured, training_share=0.85)
@@ -248,6 +258,8 @@ def _save_network(path: Path, states: States, seconds: float) -> None:
         arrays[f"epoch{epoch}_scores"] = np.array(json.dumps(network.scores))
         for layer, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
             arrays[f"epoch{epoch}_weight{layer}"], arrays[f"epoch{epoch}_bias{layer}"] = weight, bias
+        for layer, normalization in enumerate(network.normalizations):
+            arrays[f"epoch{epoch}_normalization{layer}"] = normalization
     with paths.written_whole(path) as temporary:
         np.savez_compressed(temporary, **arrays)
 
@@ -261,10 +273,15 @@ def _load_network(path: Path, epochs: Sequence[int]) -> tuple[States, float] | N
         for epoch in epochs:
             if f"epoch{epoch}_scores" not in file:
                 return None
-            n_layers = sum(name.startswith(f"epoch{epoch}_weight") for name in file)
-            states[epoch] = TrainedNetwork(
-                weights=[file[f"epoch{epoch}_weight{layer}"] for layer in range(n_layers)],
-                biases=[file[f"epoch{epoch}_bias{layer}"] for layer in range(n_layers)],
-                scores=json.loads(str(file[f"epoch{epoch}_scores"])),
+            weights, biases, normalizations = (
+                [file[name] for name in _numbered(file.files, f"epoch{epoch}_{part}")]
+                for part in ("weight", "bias", "normalization")
             )
+            scores = json.loads(str(file[f"epoch{epoch}_scores"]))
+            states[epoch] = TrainedNetwork(weights, biases, scores, normalizations)
         return states, float(file["seconds"])
+
+
+def _numbered(names: Sequence[str], prefix: str) -> list[str]:
+    """Those of the names that are the prefix and a number, by number."""
+    return [f"{prefix}{number}" for number in range(sum(name.startswith(prefix) for name in names))]

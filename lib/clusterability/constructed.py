@@ -76,11 +76,7 @@ def halves_same(x: np.ndarray, y: np.ndarray, maximum: int, rng: np.random.Gener
     x, y : ndarray (n, rows, columns) of uint8, ndarray (n,)
     """
     half = half_width(x, maximum)
-    partner = np.empty(len(y), dtype=np.int64)
-    for label in np.unique(y):
-        members = np.flatnonzero(y == label)
-        partner[members] = rng.choice(members, len(members))
-    return np.concatenate([half, half[partner]], axis=2), y
+    return np.concatenate([half, half[_partners(y, rng)]], axis=2), y
 
 
 def halves_diff(x: np.ndarray, y: np.ndarray, maximum: int, n_classes: int, rng: np.random.Generator):
@@ -89,6 +85,37 @@ def halves_diff(x: np.ndarray, y: np.ndarray, maximum: int, n_classes: int, rng:
     half = half_width(x, maximum)
     first, second = rng.integers(len(y), size=(2, len(y)))
     return np.concatenate([half[first], half[second]], axis=2), (y[first] + y[second]) % n_classes
+
+
+def stacked_same(x: np.ndarray, y: np.ndarray, rng: np.random.Generator):
+    """Every image and another one of its class, as two channels; the label is that class.
+
+    Parameters
+    ----------
+    x : ndarray (n, rows, columns)
+    y : ndarray (n,)
+
+    Returns
+    -------
+    x, y : ndarray (n, rows, columns, 2), ndarray (n,)
+    """
+    return np.stack([x, x[_partners(y, rng)]], axis=-1), y
+
+
+def stacked_diff(x: np.ndarray, y: np.ndarray, n_classes: int, rng: np.random.Generator):
+    """Two random images as two channels; the label is the sum of theirs modulo the number of classes.
+    Shapes as in :func:`stacked_same`."""
+    first, second = rng.integers(len(y), size=(2, len(y)))
+    return np.stack([x[first], x[second]], axis=-1), (y[first] + y[second]) % n_classes
+
+
+def _partners(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """For every example, a random one of its class."""
+    partners = np.empty(len(y), dtype=np.int64)
+    for label in np.unique(y):
+        members = np.flatnonzero(y == label)
+        partners[members] = rng.choice(members, len(members))
+    return partners
 
 
 def lines(n: int, size: int, n_classes: int, rng: np.random.Generator):

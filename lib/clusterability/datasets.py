@@ -47,6 +47,24 @@ def dimensions(name: str) -> tuple[int, int]:
     return ENTRIES[name].n_features, ENTRIES[name].n_outputs
 
 
+def image_shape(name: str) -> tuple[int, int, int]:
+    """Channels, height and width of an image, known without loading the data set.
+
+    Raises
+    ------
+    InputError
+        A data set without images.
+
+    >>> image_shape("cifar10"), image_shape("stacked_same_mnist")
+    ((3, 32, 32), (2, 28, 28))
+    """
+    check_name(name)
+    shape = ENTRIES[name].image_shape
+    if shape is None:
+        raise InputError(f"the data set {name!r} holds no images, which convolutional networks need")
+    return shape
+
+
 def base(name: str) -> str:
     """The data set of which this one is a variant, as the Halves are; else the name itself.
 

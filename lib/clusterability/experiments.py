@@ -19,6 +19,7 @@ from clusterability import paths, results
 from clusterability.catalogue import NONE
 from clusterability.clustering import check_n_clusters
 from clusterability.computing import NETWORK_ROWS, Kind, compute
+from clusterability.convolutional import CNN, check_channels
 from clusterability.errors import InputError
 from clusterability.networks import MLP
 from clusterability.progress import say
@@ -37,6 +38,8 @@ def grid(
     pruned: bool,
     measurement: Measurement,
     seed: int,
+    blocks: Sequence[Sequence[int]] = (),
+    batch_norm: bool = False,
 ) -> list[Run]:
     """Every combination of data set, condition and replicate.
 
@@ -51,6 +54,11 @@ def grid(
         Neurons of every hidden layer; inputs and outputs follow from the data set.
     training : Training
         What all conditions share.
+    blocks : sequence of sequences of int
+        Channels of every convolution, block by block, ahead of the hidden layers; empty: multi-layer
+        perceptrons. See :class:`clusterability.convolutional.CNN`.
+    batch_norm : bool
+        Whether networks with convolutions have batch normalization.
 
     Raises
     ------
@@ -62,9 +70,9 @@ def grid(
         raise InputError("nothing to run: at least one data set is needed")
     if any(recipe.epochs < 1 for recipe in trainings.values()):
         raise InputError("epochs 0: at least 1 is needed to learn a data set")
-    architectures = {name: architecture(name, hidden) for name in datasets}
-    for mlp in architectures.values():
-        check_n_clusters(measurement.n_clusters, sum(mlp.sizes))
+    architectures = {name: architecture(name, hidden, blocks, batch_norm) for name in datasets}
+    for chosen in architectures.values():
+        _check_measurable(chosen, measurement)
     return [
         Run(
             condition,
@@ -80,9 +88,10 @@ def untrained_grid(
     *,
     conditions: Mapping[str, Mapping],
     n_replicates: int,
-    sizes: Sequence[int],
+    sizes: Sequence[int] = (),
     measurement: Measurement,
     seed: int,
+    cnn: CNN | None = None,
 ) -> list[Run]:
     """Networks that are initialized and not trained: every combination of condition and replicate.
 
@@ -90,6 +99,8 @@ def untrained_grid(
     ----------
     sizes : sequence of int
         Neurons of every layer, inputs and outputs included; for the others see :func:`grid`.
+    cnn : CNN, optional
+        A convolutional network, instead of the sizes of a multi-layer perceptron.
 
     Raises
     ------
@@ -97,12 +108,20 @@ def untrained_grid(
         As :func:`grid`.
     """
     trainings = _trainings(conditions, Training(epochs=0, pruning_epochs=0), n_replicates, seed)
-    mlp = MLP(tuple(sizes))
-    check_n_clusters(measurement.n_clusters, sum(mlp.sizes))
+    if cnn is not None and sizes:
+        raise InputError(f"sizes {list(sizes)} and {cnn.name}: choose one of the two")
+    chosen = cnn or MLP(tuple(sizes))
+    _check_measurable(chosen, measurement)
     return [
-        Run(condition, NetworkSpec(NONE, mlp, trainings[condition], seed + replicate), False, measurement)
+        Run(condition, NetworkSpec(NONE, chosen, trainings[condition], seed + replicate), False, measurement)
         for condition, replicate in product(trainings, range(n_replicates))
     ]
+
+
+def _check_measurable(chosen: MLP | CNN, measurement: Measurement) -> None:
+    if isinstance(chosen, CNN):
+        check_channels(chosen)
+    check_n_clusters(measurement.n_clusters, chosen.n_vertices)
 
 
 def _trainings(
@@ -125,13 +144,28 @@ def _trainings(
     return trainings
 
 
-def architecture(dataset: str, hidden: Sequence[int]) -> MLP:
-    """The MLP with these hidden layers that fits a data set, known without loading it.
+def architecture(
+    dataset: str, hidden: Sequence[int], blocks: Sequence[Sequence[int]] = (), batch_norm: bool = False
+) -> MLP | CNN:
+    """The network with these hidden layers that fits a data set, known without loading it.
+
+    With ``blocks`` of convolutions, see :class:`clusterability.convolutional.CNN`, it is convolutional.
+
+    Raises
+    ------
+    InputError
+        An unknown data set, or one without images for convolutions; batch normalization without them.
 
     >>> architecture("mnist", [256] * 4).name
     'mlp 784-256x4-10'
+    >>> architecture("mnist", [128], [[64, 64], [64]]).name
+    'cnn 1x28x28-64x2-P-64-P-128-10'
     """
     n_inputs, n_outputs = data.dimensions(dataset)
+    if blocks:
+        return CNN(data.image_shape(dataset), blocks, hidden, n_outputs, batch_norm)
+    if batch_norm:
+        raise InputError("batch_norm: only networks with convolutions have it, and there are no blocks")
     return MLP((n_inputs, *hidden, n_outputs))
 
 

@@ -11,6 +11,7 @@ from clusterability import results
 from clusterability.catalogue import Dataset
 from clusterability.clustering import shares
 from clusterability.computing import Kind, Tell
+from clusterability.convolutional import CNN
 from clusterability.errors import InputError
 from clusterability.graphs import layered_graph
 from clusterability.importance import SMALL
@@ -43,6 +44,11 @@ class LesionRun:
         Random sets of neurons that a sub-module is compared with.
     conditional : bool
         Whether sub-modules are lesioned given each other instead of by themselves.
+
+    Raises
+    ------
+    InputError
+        No controls, or a convolutional network.
     """
 
     run: Run
@@ -52,6 +58,8 @@ class LesionRun:
     def __post_init__(self) -> None:
         if self.n_controls < 1:
             raise InputError(f"n_controls {self.n_controls}: at least 1 is needed")
+        if isinstance(self.network.architecture, CNN):
+            raise InputError(f"{self.network.architecture.name}: only multi-layer perceptrons are lesioned")
 
     @property
     def network(self) -> NetworkSpec:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
 
 import numpy as np
 import torch
@@ -41,6 +42,11 @@ class MLP:
         if len(hidden) > 1 and len(set(hidden)) == 1:
             hidden = (f"{hidden[0]}x{len(hidden)}",)
         return "mlp " + "-".join(map(str, (self.sizes[0], *hidden, self.sizes[-1])))
+
+    @property
+    def n_vertices(self) -> int:
+        """Neurons, which are clustered, inputs and outputs included."""
+        return sum(self.sizes)
 
 
 @dataclass
@@ -91,10 +97,13 @@ class Gradients:
     biases: list[Tensor]
 
 
-def glorot_uniform(fan_out: int, fan_in: int, generator: torch.Generator) -> Tensor:
-    """Weights (fan_out, fan_in), uniform on ±sqrt(6 / (fan_in + fan_out)) (Glorot & Bengio, 2010)."""
-    limit = (6 / (fan_in + fan_out)) ** 0.5
-    return torch.empty(fan_out, fan_in).uniform_(-limit, limit, generator=generator)
+def glorot_uniform(n_out: int, n_in: int, generator: torch.Generator, kernel: tuple[int, ...] = ()) -> Tensor:
+    """Weights (n_out, n_in, *kernel), uniform on ±sqrt(6 / (fan_in + fan_out)) (Glorot & Bengio, 2010).
+
+    As in Keras, a unit's fans are the units that it joins times the entries of a kernel.
+    """
+    limit = (6 / ((n_in + n_out) * prod(kernel))) ** 0.5
+    return torch.empty(n_out, n_in, *kernel).uniform_(-limit, limit, generator=generator)
 
 
 def initialize(architecture: MLP, generators: Sequence[torch.Generator]) -> Stack:
@@ -180,12 +189,23 @@ def clusterable(
     """
     sizes = [weights[0].shape[1], *(weight.shape[0] for weight in weights)]
     groups = random_groups(sizes, n_groups, generator)
-    factors = torch.tensor([damping, 1 + (1 - damping) * (n_groups - 1)])
     scaled = [
-        weight * factors[(after[:, None] == before).long()]
+        weight * group_factors(before, after, n_groups, damping)
         for weight, before, after in zip(weights, groups[:-1], groups[1:], strict=True)
     ]
     return scaled if first_layer else [weights[0], *scaled[1:]]
+
+
+def group_factors(before: Tensor, after: Tensor, n_groups: int, damping: float) -> Tensor:
+    """What a clusterable initialization multiplies weights (out, in) by, see :func:`clusterable`.
+
+    Parameters
+    ----------
+    before, after : Tensor (in,) and (out,) of int64
+        Groups of the units that a layer reads, and of its own.
+    """
+    factors = torch.tensor([damping, 1 + (1 - damping) * (n_groups - 1)])
+    return factors[(after[:, None] == before).long()]
 
 
 def rescale(stack: Stack, chosen: Tensor, masks: Sequence[Tensor] = ()) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -25,18 +27,18 @@ def check_sparsity(sparsity: float) -> None:
 
 
 def magnitude_mask(weights: Tensor, sparsity: float) -> Tensor:
-    """Mask of the weights that stay: in every matrix, all but the smallest in absolute value.
+    """Mask of the weights that stay: in every layer, all but the smallest in absolute value.
 
     Parameters
     ----------
-    weights : Tensor (N, out, in)
-        Each of the N matrices is pruned by itself.
+    weights : Tensor (N, out, in, ...)
+        Each of the N layers is pruned by itself.
     sparsity : float in [0, 1)
-        Share of each matrix that becomes zero, rounded to whole weights.
+        Share of each layer that becomes zero, rounded to whole weights.
 
     Returns
     -------
-    Tensor (N, out, in) of 0 and 1, in the type of ``weights``
+    Tensor (N, out, in, ...) of 0 and 1, in the type of ``weights``
         Weights equal to the largest removed one go with it.
 
     >>> magnitude_mask(torch.tensor([[[1.0, -4.0], [3.0, 2.0]]]), 0.5)
@@ -53,7 +55,61 @@ def magnitude_mask(weights: Tensor, sparsity: float) -> Tensor:
         thresholds = torch.from_numpy(partitioned[:, n_removed - 1].copy())
     else:
         thresholds = magnitudes.kthvalue(n_removed, dim=1).values
-    return (weights.abs() > thresholds[:, None, None]).to(weights.dtype)
+    return (weights.abs() > thresholds.reshape(-1, *[1] * (weights.ndim - 1))).to(weights.dtype)
+
+
+class PruningMasks:
+    """The weights that stay, through one phase of pruning.
+
+    Parameters
+    ----------
+    weights : sequence of Tensor (N, out, in, ...)
+        A layer each, of N networks; changed in place.
+    last_step : int
+        The optimizer steps of the phase, of which the schedule is a function.
+    initial, final : float
+        Sparsities where the schedule starts and ends.
+    interval : int
+        Steps between two choices of masks.
+    regrowth : bool
+        Whether new masks are chosen from the weights as the optimizer left them, else from the masked ones.
+
+    Attributes
+    ----------
+    masks : list of Tensor (N, out, in, ...) of 0 and 1
+        A layer each; empty before the first step.
+    """
+
+    def __init__(
+        self,
+        weights: Sequence[Tensor],
+        last_step: int,
+        *,
+        initial: float,
+        final: float,
+        interval: int,
+        regrowth: bool,
+    ) -> None:
+        self.weights, self.last_step, self.interval, self.regrowth = weights, last_step, interval, regrowth
+        self.initial, self.final = initial, final
+        self.masks: list[Tensor] = []
+
+    def before_step(self, step: int) -> None:
+        """Set to zero what is pruned, by new masks where it is time for them."""
+        if step % self.interval == 0:
+            self.renew(step)
+        self._apply()
+
+    def renew(self, step: int) -> None:
+        """Choose masks of the sparsity that the schedule asks for at this step."""
+        if not self.regrowth:
+            self._apply()
+        sparsity = sparsity_at(step, self.last_step, self.initial, self.final)
+        self.masks = [magnitude_mask(weight, sparsity) for weight in self.weights]
+
+    def _apply(self) -> None:
+        for weight, mask in zip(self.weights, self.masks, strict=False):  # no masks before the first
+            weight.mul_(mask)
 
 
 def trimmed(weights: np.ndarray, below: float, share: float) -> np.ndarray:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from clusterability import __version__, results
+from clusterability.convolutional import CNN
 from clusterability.errors import InputError
+from clusterability.kernels import check_norm
 from clusterability.significance import Measurement
 from clusterability.specs import NetworkSpec
 
@@ -30,8 +32,14 @@ class Run:
     trimmed : float
         Share of the first layer's weights smaller than one optimizer step that are set to zero before
         the network is scored and measured, the smallest first.
+        Of multi-layer perceptrons only.
     after_epoch : int, optional
         Measure after so many epochs, counted through training and pruning, instead of at the end.
+    kernel_norm : {"induced", "entrywise", "frobenius"}
+        What an edge between two channels weighs, see :func:`clusterability.kernels.kernel_norms`.
+    fold_normalization : bool
+        Whether batch normalization is folded into these norms, see
+        :func:`clusterability.convolutional.channel_matrices`.
     """
 
     condition: str
@@ -40,11 +48,22 @@ class Run:
     measurement: Measurement
     trimmed: float = 0.0
     after_epoch: int | None = None
+    kernel_norm: str = "induced"
+    fold_normalization: bool = False
 
     def __post_init__(self) -> None:
         training = self.network.training
         if self.pruned and not training.pruning_epochs:
             raise InputError("0 pruning_epochs: pruned networks need at least 1")
+        check_norm(self.kernel_norm)
+        architecture = self.network.architecture
+        if isinstance(architecture, CNN):
+            if self.trimmed:
+                raise InputError(f"trimmed {self.trimmed:g}: {architecture.name} is convolutional")
+        elif self.kernel_norm != "induced":
+            raise InputError(f"kernel_norm {self.kernel_norm!r}: {architecture.name} has no kernels")
+        if self.fold_normalization and not getattr(architecture, "batch_norm", False):
+            raise InputError(f"fold_normalization: {architecture.name} has no batch normalization")
         if self.after_epoch is None:
             return
         first, last = (training.epochs + 1, training.last_epoch(True)) if self.pruned else (0, training.epochs)
@@ -69,5 +88,7 @@ class Run:
                 "version": KEY_VERSION,
                 **({"trimmed": self.trimmed} if self.trimmed else {}),
                 **({"epoch": self.after_epoch} if self.after_epoch is not None else {}),
+                **({"kernel_norm": self.kernel_norm} if self.kernel_norm != "induced" else {}),
+                **({"folded": True} if self.fold_normalization else {}),
             }
         )

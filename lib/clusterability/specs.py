@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 
 import numpy as np
 
+from clusterability.convolutional import CNN
 from clusterability.errors import InputError
 from clusterability.networks import MLP
 from clusterability.pruning import check_sparsity
@@ -24,7 +25,13 @@ class Training:
     learning_rate : float
         Of Adam with β = (0.9, 0.999), ε = 1e-7, started afresh for pruning.
     dropout : float
-        Rate after every hidden layer.
+        Rate after every hidden layer; of a convolutional network, after the dense ones; of one with batch
+        normalization, after the first of these.
+    convolution_dropout : tuple of float
+        Rate after every convolution, and its pool if one follows; empty: none.
+    augmentation : bool
+        Whether every training image is turned, shifted and flipped at random, see
+        :mod:`clusterability.augmentation`.
     l1, l2 : float
         Coefficients of Σ|w| and Σw² over all weights.
     first_layer_l1 : float
@@ -88,8 +95,11 @@ class Training:
     cut_gradient: float = 0.0
     cut_groups: int = 10
     rescaling: bool = False
+    convolution_dropout: tuple[float, ...] = ()
+    augmentation: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "convolution_dropout", tuple(self.convolution_dropout))
         for name in ("batch_size", "mask_interval", "cluster_eigenvalues", "cluster_interval", "cut_groups"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} {getattr(self, name)}: at least 1 is needed")
@@ -99,8 +109,10 @@ class Training:
                      "cluster_gradient", "cluster_offset", "cut_gradient"):  # fmt: skip
             if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"{name} {getattr(self, name):g}: it must be finite and not negative")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"dropout {self.dropout:g}: the rate must be at least 0 and below 1")
+        for name, rates in (("dropout", (self.dropout,)), ("convolution_dropout", self.convolution_dropout)):
+            for rate in rates:
+                if not 0 <= rate < 1:
+                    raise InputError(f"{name} {rate:g}: the rate must be at least 0 and below 1")
         if not 0 < self.learning_rate < math.inf:
             raise InputError(f"learning_rate {self.learning_rate:g}: it must be finite and positive")
         check_sparsity(self.initial_sparsity)
@@ -119,15 +131,37 @@ SHARED_IN_STACK = ("epochs", "pruning_epochs", "batch_size", "learning_rate", "i
                    "cluster_interval", "cluster_offset", "cut_groups")  # fmt: skip
 """Fields of :class:`Training` in which networks of one stack must agree; the others may differ."""
 
+_MLP_ONLY = ("first_layer_l1", "cluster_gradient", "cut_gradient", "rescaling")
+_CNN_ONLY = ("convolution_dropout", "augmentation")
+
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """All that determines one network, up to the device's rounding."""
+    """All that determines one network, up to the device's rounding.
+
+    Raises
+    ------
+    InputError
+        A setting of ``training`` that the architecture does not have.
+    """
 
     dataset: str
-    architecture: MLP
+    architecture: MLP | CNN
     training: Training
     seed: int
+
+    def __post_init__(self) -> None:
+        convolutional = isinstance(self.architecture, CNN)
+        for name in _MLP_ONLY if convolutional else _CNN_ONLY:
+            if getattr(self.training, name):
+                kind = "multi-layer perceptrons" if convolutional else "convolutional networks"
+                raise InputError(f"{name}: only {kind} have it, not {self.architecture.name}")
+        n_rates = len(self.training.convolution_dropout)
+        if n_rates and n_rates != len(self.architecture.channels):
+            raise InputError(
+                f"{n_rates} rates of convolution_dropout: {self.architecture.name} has "
+                f"{len(self.architecture.channels)} convolutions"
+            )
 
     def as_dict(self) -> dict:
         """Plain nested dictionary, without the fields of ``training`` that have their default value.
@@ -135,9 +169,9 @@ class NetworkSpec:
         What names a network by it keeps its name when training gains an option.
         """
         changed = {
-            field.name: value
-            for field in fields(Training)
-            if (value := getattr(self.training, field.name)) != field.default
+            option.name: value
+            for option in fields(Training)
+            if (value := getattr(self.training, option.name)) != option.default
         }
         return {**asdict(self), "training": changed}
 
@@ -148,18 +182,22 @@ class TrainedNetwork:
 
     Attributes
     ----------
-    weights : list of ndarray (out, in) float32
+    weights : list of ndarray float32, a layer each
+        Kernels (out, in, height, width) of convolutions, then matrices (out, in) of dense layers.
     biases : list of ndarray (out,) float32
     scores : dict of float
         ``train_accuracy``, ``test_accuracy``, ``train_loss``, ``test_loss`` (mean cross-entropy in
         nats, or mean squared error) with dropout off; ``running_train_accuracy``, the mean over the
         last epoch's batches with dropout on; ``penalty``, the value of the penalties. NaN for
         what there is not: accuracies of regressions, a running mean before the first epoch.
+    normalizations : list of ndarray (4, units) float32
+        γ, β, running mean and running variance of the layers with batch normalization, which are the first.
     """
 
     weights: list[np.ndarray]
     biases: list[np.ndarray]
     scores: dict[str, float]
+    normalizations: list[np.ndarray] = field(default_factory=list)
 
 
 States = dict[int, TrainedNetwork]

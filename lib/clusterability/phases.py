@@ -1,0 +1,210 @@
+"""What training has in common for all architectures: random streams, threads, and the loop over epochs."""
+
+from __future__ import annotations
+
+import math
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clusterability.pruning import PruningMasks
+from clusterability.specs import NetworkSpec, States, TrainedNetwork
+
+Progress = Callable[[float], None]
+
+
+def available_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """PyTorch's operations started by this thread run on this thread alone, denormal numbers as zero.
+
+    Sums then always run in the same order, so results do not depend on the number of cores. Weights
+    that an L2 penalty lets decay reach zero instead of lingering below 1e-38, as under TensorFlow,
+    which the released experiments used; and arithmetic on denormal numbers would be slow.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(before)
+
+
+class Randomness:
+    """One network's random numbers, drawn from streams of its own.
+
+    Attributes
+    ----------
+    weights, order : torch.Generator
+        For what is drawn before training, and for the order of examples.
+    noise : torch.Generator on the training device
+        For dropout and augmentation.
+    """
+
+    def __init__(self, seed: int, device: str) -> None:
+        streams = np.random.SeedSequence(seed).generate_state(3, np.uint64).astype(np.int64).tolist()
+        self.weights = torch.Generator().manual_seed(streams[0])
+        self.order = torch.Generator().manual_seed(streams[1])
+        self.noise = torch.Generator(device).manual_seed(streams[2])
+
+
+def random_bits(n: int, generator: torch.Generator) -> Tensor:
+    """Uniform 16-bit integers (n,), on the generator's device; several times faster than as many floats."""
+    words = torch.empty(-(-n // 4), dtype=torch.int64, device=generator.device)  # four of them a 64-bit word
+    return words.random_(-(2**63), None, generator=generator).view(torch.int16)[:n]
+
+
+def dropout_thresholds(rates: Tensor) -> Tensor:
+    """16-bit integers that random ones reach with probability 1 − rate, see :func:`random_bits`."""
+    return ((rates * 65536).round() - 32768).clamp(max=32767).to(torch.int16)
+
+
+def side_by_side(
+    groups: Sequence[Sequence[int]],
+    train_group: Callable[[Sequence[int], Progress], Sequence[States]],
+    workers: int,
+    progress: Progress | None,
+) -> Iterator[tuple[int, States]]:
+    """Train groups of networks in threads, and yield each network with its position once its group is done.
+
+    A caller that stops asking cancels what has not started, and what has at its next sign of progress.
+
+    Parameters
+    ----------
+    groups : sequence of sequences of int
+        Positions of the networks that train together.
+    train_group : callable
+        From positions, and what to tell finished shares of the work to, every network's results.
+    workers : int
+        Threads.
+    progress : callable, optional
+        Called with every finished share of the work.
+    """
+    stop: list[bool] = []
+
+    def tell(share: float) -> None:
+        if stop:
+            raise _Cancelled
+        if progress is not None:
+            progress(share)
+
+    def run(positions: Sequence[int]) -> list[tuple[int, States]]:
+        with one_thread():
+            return list(zip(positions, train_group(positions, tell), strict=True))
+
+    with ThreadPoolExecutor(workers) as pool:
+        pending = {pool.submit(run, positions) for positions in groups}
+        try:
+            while pending:
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield from future.result()
+        finally:
+            stop.append(True)
+            for future in pending:
+                future.cancel()
+
+
+class _Cancelled(Exception):
+    """Ends a worker thread whose results nobody waits for any more."""
+
+
+class Phases(ABC):
+    """The training loop over N networks that take their steps together.
+
+    Parameters
+    ----------
+    specs : sequence of NetworkSpec
+        They agree in what :data:`clusterability.specs.SHARED_IN_STACK` names.
+    parameters : list of Tensor
+        All that the optimizer changes.
+    weights : list of Tensor (N, out, in, ...)
+        What is pruned of them, a layer each.
+    randomness : sequence of Randomness
+        One a network.
+    targets : Tensor (examples, ...)
+        Of the training examples: class labels, or floating-point numbers for regressions.
+    keep_epochs : sequence of int
+    tell : callable
+        Called with every finished share of the work, in networks.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[NetworkSpec],
+        parameters: list[Tensor],
+        weights: list[Tensor],
+        randomness: Sequence[Randomness],
+        targets: Tensor,
+        keep_epochs: Sequence[int],
+        tell: Progress,
+    ) -> None:
+        self.specs, self.parameters, self.weights, self.randomness = specs, parameters, weights, randomness
+        self.targets, self.keep_epochs, self.tell = targets, set(keep_epochs), tell
+        self.training = specs[0].training
+
+    @abstractmethod
+    def compute_gradients(self, batch: Tensor, step: int) -> Tensor:
+        """Set all parameters' gradients on a batch of example numbers (N, batch), and count the hits (N,)."""
+
+    @abstractmethod
+    def snapshot(self, running_accuracy: list[float], masks: Sequence[Tensor] = ()) -> list[TrainedNetwork]:
+        """Copies and scores of all networks, their pruned weights at zero."""
+
+    def prepare(self, masks: Sequence[Tensor]) -> None:  # noqa: B027
+        """Change the parameters before a step, ahead of the masks; by default not at all."""
+
+    def results(self) -> list[States]:
+        """Train, then prune: every network at both ends and after the epochs to keep."""
+        states: dict[int, list[TrainedNetwork]] = {}
+        if 0 in self.keep_epochs or not self.training.epochs:
+            states[0] = self.snapshot([math.nan] * len(self.specs))
+        states |= self.run(self.training.epochs, pruning=False)
+        if self.training.pruning_epochs:
+            states |= self.run(self.training.pruning_epochs, pruning=True)
+        return [{epoch: networks[n] for epoch, networks in states.items()} for n in range(len(self.specs))]
+
+    def run(self, epochs: int, *, pruning: bool) -> dict[int, list[TrainedNetwork]]:
+        """Train, or prune, for so many epochs; the networks after those to keep and after the last."""
+        training, device = self.training, self.parameters[0].device
+        n_networks, n_examples = len(self.specs), len(self.targets)
+        last_step = epochs * -(-n_examples // training.batch_size)
+        pruned = PruningMasks(
+            self.weights, last_step, initial=training.initial_sparsity, final=training.final_sparsity,
+            interval=training.mask_interval, regrowth=training.regrowth,
+        )  # fmt: skip
+        optimizer = torch.optim.Adam(self.parameters, lr=training.learning_rate, eps=1e-7, fused=True)
+        share = n_networks / max(1, training.epochs + training.pruning_epochs)
+        before = training.last_epoch(False) if pruning else 0
+        step = 0
+        states = {}
+        for epoch in range(1, epochs + 1):
+            order = torch.stack([torch.randperm(n_examples, generator=r.order) for r in self.randomness]).to(device)
+            correct = torch.zeros(n_networks, device=device)
+            for batch in order.split(training.batch_size, dim=1):
+                self.prepare(pruned.masks)
+                if pruning:
+                    pruned.before_step(step)
+                correct += self.compute_gradients(batch, step)
+                optimizer.step()
+                step += 1
+            if pruning and epoch == epochs:
+                pruned.renew(last_step)
+            if epoch == epochs or before + epoch in self.keep_epochs:
+                regression = self.targets.is_floating_point()
+                running = [math.nan] * n_networks if regression else (correct / n_examples).tolist()
+                states[before + epoch] = self.snapshot(running, pruned.masks)
+            self.tell(share)
+        return states
