@@ -169,6 +169,18 @@ def test_the_second_dense_layer_of_a_normalized_network_has_no_dropout(few, drop
     assert (second == 1).all()
 
 
+@pytest.mark.parametrize("architecture", [TINY, NORMALIZED])
+def test_bfloat16_changes_little_but_something(few, architecture):
+    changes = {"epochs": 2, "dropout": 0.2, "convolution_dropout": (0.1,) * 3}
+    exact, rounded = trained([spec(0, architecture, **changes, bfloat16=half) for half in (False, True)], few)
+    assert all(weight.dtype == np.float32 for weight in rounded[3].weights)
+    for before, after in zip(exact[2].weights, rounded[2].weights, strict=True):
+        assert not np.array_equal(before, after)
+        assert np.abs(before - after).mean() < 0.1 * np.abs(before).mean()
+    for epoch in (2, 3):
+        assert_allclose(exact[epoch].scores["test_loss"], rounded[epoch].scores["test_loss"], rtol=0.1)
+
+
 def test_digits_are_learnt_and_stay_learnt_while_pruning(digits):
     # Long enough for the running statistics, which average over some hundred steps.
     base = Training(epochs=12, pruning_epochs=3, batch_size=32, learning_rate=3e-3, final_sparsity=0.7)

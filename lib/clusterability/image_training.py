@@ -135,8 +135,9 @@ class _ImagePhases(Phases):
         if self.training.augmentation:
             images = augmented(images, self.noise).contiguous(memory_format=torch.channels_last)
         with torch.enable_grad():
-            outputs = logits(self.architecture, self.network, images, training=True, drop=self._drop)
-            loss = F.cross_entropy(outputs, labels)
+            with _precision(self.training, images):
+                outputs = logits(self.architecture, self.network, images, training=True, drop=self._drop)
+            loss = F.cross_entropy(outputs.float(), labels)
         for parameter in self.parameters:
             parameter.grad = None
         loss.backward()
@@ -149,7 +150,7 @@ class _ImagePhases(Phases):
         if not rate:
             return x
         kept = random_bits(x.numel(), self.noise) >= self.thresholds[layer]
-        factors = torch.where(kept, 1 / (1 - rate), 0.0)
+        factors = torch.where(kept, 1 / (1 - rate), 0.0).to(x.dtype)
         if x.ndim == 4:  # in the order of memory, channels last
             return x * factors.view(len(x), *x.shape[2:], -1).permute(0, 3, 1, 2)
         return x * factors.view_as(x)
@@ -159,10 +160,18 @@ class _ImagePhases(Phases):
         if masks:
             weights = [weight * mask[0] for weight, mask in zip(network.weights, masks, strict=True)]
             network = Parameters(weights, network.biases, network.scales, network.statistics)
-        train, test = (evaluate_images(self.architecture, network, *self.data[split]) for split in ("train", "test"))
+        with _precision(self.training, network.weights[0]):
+            train, test = (
+                evaluate_images(self.architecture, network, *self.data[split]) for split in ("train", "test")
+            )
         scores = (train[0], test[0], train[1], test[1], *running_accuracy, penalty(network.weights, self.training))
         weights, biases, normalizations = network.arrays()
         return [TrainedNetwork(weights, biases, dict(zip(SCORES, scores, strict=True)), normalizations)]
+
+
+def _precision(training: Training, like: Tensor) -> torch.autocast:
+    """Within it, products are those of numbers as exact as the training asks for."""
+    return torch.autocast(like.device.type, torch.bfloat16, enabled=training.bfloat16)
 
 
 def penalize(weights: Sequence[Tensor], training: Training) -> None:
@@ -195,5 +204,5 @@ def evaluate_images(
     for images, labels in zip(x.split(batch_size), y.split(batch_size), strict=True):
         outputs = logits(architecture, network, images.permute(0, 3, 1, 2))
         hits += (outputs.argmax(1) == labels).sum().item()
-        total += F.cross_entropy(outputs, labels, reduction="sum").item()
+        total += F.cross_entropy(outputs.float(), labels, reduction="sum").item()
     return hits / len(x), total / len(x)
