@@ -3,12 +3,14 @@ import json
 import numpy as np
 import pytest
 import torch
+from matplotlib.collections import PathCollection
 from safetensors.torch import save_file
 from torch import nn
 
-from clusterability import models
+from clusterability import experiments, figures, models, published, tables
 from clusterability._torchvision import import_torchvision
 from clusterability.channel_graphs import channel_graph
+from clusterability.errors import InputError
 from clusterability.significance import Measurement, measure
 from clusterability.tracing import trace
 from helpers import invoke, refused
@@ -141,3 +143,52 @@ def test_weights_that_cannot_be_downloaded_are_named(monkeypatch):
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", refuse)
     result = invoke("measure", "torchvision:resnet18:IMAGENET1K_V1", *FEW)
     assert refused(result, "IMAGENET1K_V1", "no route to host", "torchvision:resnet18:random")
+
+
+def test_classifiers_are_measured_as_the_command_line_measures_them(project):
+    runs = experiments.classifier_grid(
+        classifiers=["squeezenet1_1"], conditions={"Untrained": "random"}, measurement=Measurement(3, 2), seed=4
+    )
+    rows = experiments.run("figure", runs, store="small")
+    found = report("torchvision:squeezenet1_1:random", "--seed", 4)
+    assert rows["ncut"].iloc[0] == pytest.approx(found["ncut"])
+    assert rows["vertices"].iloc[0] == found["vertices"]
+    assert rows["architecture"].iloc[0] == "torchvision squeezenet1_1"
+    assert (project / "data" / "results" / "figure.csv").is_file()
+    assert experiments.run("figure", runs, store="paper").equals(rows)
+
+
+def test_the_structure_of_a_classifier_needs_no_weights():
+    structure = models.Classifier("squeezenet1_1").structure()
+    graph = models.Classifier("squeezenet1_1").graph(0, norm="induced", fold=True)
+    assert (structure.layer_names, structure.layer_sizes) == (graph.layer_names, graph.layer_sizes)
+    assert structure.n_edges == graph.n_edges
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"classifiers": ["resnet"]}, "'resnet'"), ({"classifiers": []}, "nothing to run"),
+     ({"conditions": {"Best": "best"}}, "'best'"), ({"conditions": {}}, "nothing to run")],
+)  # fmt: skip
+def test_wrong_classifiers_are_refused(changes, words):
+    known = {"classifiers": ["resnet18"], "conditions": {"Untrained": "random"}}
+    with pytest.raises(InputError, match=words):
+        experiments.classifier_grid(**{**known, **changes}, measurement=Measurement(3, 2), seed=0)
+
+
+def test_every_classifier_and_every_shuffle_is_drawn_and_what_was_not_computed_is_called_so():
+    theirs = published.load("imagenet", ["VGG-16", "ResNet-18"]).assign(network=lambda table: table["architecture"])
+    assert list(theirs["network"]) == ["VGG-16", "ResNet-18"]
+    rows = theirs.rename(columns={"ncut_mean": "ncut", "z_mean": "z", "p_mean": "p"}).assign(
+        condition="Untrained", n_shuffles=3, shuffled_mean=8.5, shuffled_sd=0.25, shuffled_ncuts="8.25 8.5 8.75"
+    )
+    figure = figures.beside_shuffles(rows, theirs.iloc[:1], by="network")
+    scatters = [c for c in figure.axes[0].collections if isinstance(c, PathCollection)]
+    drawn = [scatter.get_offsets() for scatter in scatters]
+    assert sum(len(offsets) == 3 for offsets in drawn) == 2
+    single = [float(offsets[0, 0]) for offsets in drawn if len(offsets) == 1]
+    assert sorted(single) == sorted([*rows["ncut"], theirs["ncut_mean"].iloc[0]])
+    shown = tables.classifiers(rows, theirs.iloc[:1], ["Untrained", "Pretrained"], by="network").data
+    assert shown.count("not computed here") == 2
+    assert shown.count("pretrained, published") == 1
+    assert "8.500" in shown

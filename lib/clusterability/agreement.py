@@ -7,6 +7,7 @@ import pandas as pd
 
 from clusterability import datasets, paths, published, results
 from clusterability.catalogue import NONE, TITLES
+from clusterability.clustering import n_starts
 from clusterability.comparison import (
     Sample,
     adjusted,
@@ -17,20 +18,31 @@ from clusterability.comparison import (
 )
 from clusterability.tables import STATES
 
+_MLP, _SMALL_MLP, _CNN, _VGG = "mlp 784-256x4-10", "mlp 49-64x3-10", "small cnn", "vgg16"
 TABLES = {
-    "factors": [
+    ("factors", _MLP): [
         "mlp-regularization", "mlp-regularization-pruned", "mlp-clusterable-init", "mlp-halves",
         "control-distribution",
     ],
-    "random init": ["random-init"],
-    "null models": ["null-models"],
-    "alternative datasets": ["alternative-datasets"],
-    "clusterability gradient": ["clusterability-gradient"],
+    ("factors", _CNN): ["cnn-regularization", "cnn-regularization-pruned", "cnn-clusterable-init", "cnn-stacked"],
+    ("factors", _VGG): ["vgg-regularization", "vgg-clusterable-init"],
+    ("random init", _MLP): ["random-init"],
+    ("random init", _CNN): ["random-init"],
+    ("random init", _VGG): ["random-init"],
+    ("null models", _MLP): ["null-models"],
+    ("alternative datasets", _MLP): ["alternative-datasets"],
+    ("clusterability gradient", _SMALL_MLP): ["clusterability-gradient"],
 }  # fmt: skip
-"""For every published experiment, the figures whose rows repeat it."""
-ARCHITECTURES = dict.fromkeys(TABLES, "mlp 784-256x4-10") | {"clusterability gradient": "mlp 49-64x3-10"}
-"""The network of every published experiment."""
-_CONDITION = ["experiment", *published.PLACE, "null_model"]
+"""For every published experiment and architecture, the figures whose rows repeat it."""
+_OURS = {
+    _CNN: ["cnn 1x28x28-64x2-P-64-P-128-10", "cnn 2x28x28-64x2-P-64-P-128-10"],
+    _VGG: ["cnn 3x32x32-64x2-P-128x2-P-256x3-P-512x3-P-512x3-P-512x2-10 bn"],
+}
+"""What those architectures are called here, where it is not the same."""
+# Epochs of training and of pruning, where pages show other networks too.
+_EPOCHS = {_CNN: (10, 10), _VGG: (200, 50)}
+_PREFIXES = {_CNN: "CNN, ", _VGG: "VGG-16, "}
+_CONDITION = ["experiment", "architecture", *published.PLACE, "null_model"]
 _NETWORK = [*published.PLACE, "null_model", "seed"]
 # What the pages call the networks that the papers call Control and Dropout on lines.
 _SAME = {"Lines": "Control", "Lines, dropout": "Dropout"}
@@ -46,14 +58,14 @@ def pairs(column: str = "ncut") -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``experiment``, ``dataset``, ``condition``, ``pruned``, ``null_model``, ``mean``, ``sd``, ``n``,
-        ``published_mean``, ``published_sd``, ``published_n``. Conditions that we have not computed are
-        left out, and so is an n-cut that the same networks have under another null model.
+        ``experiment``, ``architecture``, ``dataset``, ``condition``, ``pruned``, ``null_model``, ``mean``, ``sd``,
+        ``n``, ``published_mean``, ``published_sd``, ``published_n``. Conditions of which we have not computed
+        two networks are left out, and so is an n-cut that the same networks have under another null model.
     """
     parts = []
-    for experiment, figures in TABLES.items():
-        theirs = published.load(experiment, ARCHITECTURES[experiment])
-        rows = _comparable(figures, ARCHITECTURES[experiment])
+    for (experiment, architecture), figures in TABLES.items():
+        theirs = published.load(experiment, architecture)
+        rows = _comparable(figures, architecture)
         keys = [*published.PLACE, "null_model"] if experiment == "null models" else published.PLACE
         ours = rows.groupby(keys, sort=False)[column].agg(["mean", "std", "size"])
         ours.columns = ["mean", "sd", "n"]
@@ -61,7 +73,7 @@ def pairs(column: str = "ncut") -> pd.DataFrame:
             columns={f"{column}_mean": "published_mean", f"{column}_sd": "published_sd", "n_networks": "published_n"}
         )
         both = theirs.merge(ours.reset_index(), on=keys, suffixes=("", "_ours"))
-        both = both[both["published_mean"].notna() & both["mean"].notna()]
+        both = both[both["published_mean"].notna() & both["sd"].notna()]
         parts.append(both[both["null_model"] == "layer"] if column == "ncut" else both)
     columns = [*_CONDITION, "mean", "sd", "n", "published_mean", "published_sd", "published_n"]
     return pd.concat(parts, ignore_index=True)[columns]
@@ -74,10 +86,14 @@ def _comparable(figures: list[str], architecture: str) -> pd.DataFrame:
     rows = rows[
         (rows["n_clusters"] == 12)
         & (rows["n_eigenvectors"] == 12)
-        & (rows["n_starts"] == 25)
+        & (rows["n_starts"] == rows["vertices"].map(n_starts))
         & (rows["epoch"] == trained_through)
-        & (rows["architecture"] == architecture)
+        & rows["architecture"].isin(_OURS.get(architecture, [architecture]))
     ]
+    if architecture in _EPOCHS:
+        epochs, pruning_epochs = _EPOCHS[architecture]
+        full = (rows["epochs"] == epochs) & (rows["pruning_epochs"] == pruning_epochs)
+        rows = rows[full | (rows["dataset"] == NONE)]
     known = datasets.names()
     rows = rows.assign(
         dataset=rows["dataset"].map(lambda name: datasets.base(name) if name in known else name),
@@ -91,7 +107,7 @@ def name(row) -> str:
     state = STATES[row.pruned] if row.dataset != NONE else "random init"
     null = {"layer": "", "nonzero": ", nonzero shuffled"}[row.null_model]
     paper = " (2020)" if row.experiment in ("null models", "alternative datasets") else ""
-    return f"{TITLES[row.dataset]}, {row.condition}, {state}{null}{paper}"
+    return f"{_PREFIXES.get(row.architecture, '')}{TITLES[row.dataset]}, {row.condition}, {state}{null}{paper}"
 
 
 EQUIVALENT, COMPATIBLE, DIFFERS = "equivalent", "no difference found", "differs"

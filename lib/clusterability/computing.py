@@ -21,8 +21,10 @@ import torch
 
 from clusterability import __version__, datasets, paths, results
 from clusterability.catalogue import NONE, Dataset
+from clusterability.channel_graphs import ChannelGraph
 from clusterability.clustering import n_starts
 from clusterability.convolutional import CNN, channel_matrices
+from clusterability.models import Classifier
 from clusterability.networks import Stack
 from clusterability.progress import Bar
 from clusterability.pruning import trimmed
@@ -184,10 +186,10 @@ def _measured(run: Run, network: TrainedNetwork, dataset: Dataset | None, shared
     """A network's clusterability, in one row."""
     if run.trimmed:
         network = _trimmed(network, run, dataset)
-    matrices = clustered_matrices(run, network)
-    measured = measure(matrices, run.measurement, run.network.seed, workers=available_cores())
+    measured = measure(clustered(run, network), run.measurement, run.network.seed, workers=available_cores())
     tell(1)
-    magnitudes = np.concatenate([np.abs(weight[weight != 0]) for weight in network.weights])
+    magnitudes = [np.abs(weight[weight != 0]) for weight in network.weights]
+    small = math.nan if not magnitudes else np.mean(np.concatenate(magnitudes) < run.network.training.learning_rate)
     return [
         {
             **shared,
@@ -203,7 +205,7 @@ def _measured(run: Run, network: TrainedNetwork, dataset: Dataset | None, shared
             "in_out_ratio": measured.in_out_ratio,
             "vertices": measured.n_vertices,
             "effective_clusters": measured.effective_clusters,
-            "small_weights": float(np.mean(magnitudes < run.network.training.learning_rate)),
+            "small_weights": float(small),
             "epoch": run.epoch,
             "eigenvalues": results.listed(measured.eigenvalues),
             "late_shares": results.listed(measured.late_shares),
@@ -214,9 +216,12 @@ def _measured(run: Run, network: TrainedNetwork, dataset: Dataset | None, shared
     ]
 
 
-def clustered_matrices(run: Run, network: TrainedNetwork) -> list[np.ndarray]:
-    """What is clustered of a run's network, a matrix (out, in) a layer: weights, or norms of kernels."""
+def clustered(run: Run, network: TrainedNetwork) -> list[np.ndarray] | ChannelGraph:
+    """What is clustered of a run's network: a matrix (out, in) a layer, of weights or of norms of kernels; or,
+    of one of torchvision's classifiers, its graph."""
     architecture = run.network.architecture
+    if isinstance(architecture, Classifier):
+        return architecture.graph(run.network.seed, norm=run.kernel_norm, fold=run.fold_normalization)
     if isinstance(architecture, CNN):
         return channel_matrices(architecture, network, run.kernel_norm, run.fold_normalization)
     return network.weights

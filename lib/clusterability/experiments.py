@@ -21,6 +21,7 @@ from clusterability.clustering import check_n_clusters
 from clusterability.computing import NETWORK_ROWS, Kind, compute
 from clusterability.convolutional import CNN, check_channels
 from clusterability.errors import InputError
+from clusterability.models import Classifier
 from clusterability.networks import MLP
 from clusterability.progress import say
 from clusterability.runs import Run
@@ -116,6 +117,35 @@ def untrained_grid(
         Run(condition, NetworkSpec(NONE, chosen, trainings[condition], seed + replicate), False, measurement)
         for condition, replicate in product(trainings, range(n_replicates))
     ]
+
+
+def classifier_grid(
+    *, classifiers: Sequence[str], conditions: Mapping[str, str], measurement: Measurement, seed: int
+) -> list[Run]:
+    """torchvision's classifiers as they are, batch normalization folded: every classifier in every condition.
+
+    Parameters
+    ----------
+    conditions : mapping of str to str
+        Weights by the name of the condition: "random", "DEFAULT", or torchvision's name of them.
+    seed : int
+        Of random weights, of shuffles and of k-means.
+
+    Raises
+    ------
+    InputError
+        Unknown classifiers or weights, or nothing to run.
+    """
+    if not classifiers or not conditions:
+        raise InputError("nothing to run: at least one classifier and one condition are needed")
+    nothing = Training(epochs=0, pruning_epochs=0)
+    return [
+        Run(
+            condition, NetworkSpec(NONE, Classifier(name, weights), nothing, seed), False, measurement,
+            fold_normalization=True,
+        )
+        for name, (condition, weights) in product(classifiers, conditions.items())
+    ]  # fmt: skip
 
 
 def _check_measurable(chosen: MLP | CNN, measurement: Measurement) -> None:
@@ -281,6 +311,12 @@ def run(
         stored = results.read_all(table, committed, schema=kind.schema)
     rows = stored.set_index("key", drop=False)
     return rows.loc[[run.key for run in runs]].reset_index(drop=True)
+
+
+def at_hand(figure: str, runs: Sequence[Run], *, kind: Kind = NETWORK_ROWS) -> pd.DataFrame:
+    """The rows of those runs that are under version control already, in their order; nothing is computed."""
+    rows = results.read(paths.results_file(figure, "paper"), kind.schema).set_index("key", drop=False)
+    return rows.loc[[run.key for run in runs if run.key in rows.index]].reset_index(drop=True)
 
 
 def _reusable(table: pd.DataFrame, prints: Mapping[str, str | None]) -> set[str]:

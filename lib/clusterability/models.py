@@ -6,19 +6,64 @@ import difflib
 import importlib
 import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from clusterability._torchvision import import_torchvision
+from clusterability.channel_graphs import ChannelGraph, channel_graph
 from clusterability.errors import InputError
+from clusterability.tracing import trace
 from clusterability.weight_files import read_tensors
 
 PREFIX = "torchvision:"
 RANDOM = "random"
 IMAGE = (3, 224, 224)
 """Input shape on which torchvision's classifiers are traced."""
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """One of torchvision's classifiers of ImageNet, as the architecture of a specification.
+
+    Attributes
+    ----------
+    classifier : str
+        torchvision's name.
+    weights : str
+        "random", "DEFAULT", or the name of torchvision's weights.
+
+    >>> Classifier("resnet18").name
+    'torchvision resnet18'
+    """
+
+    classifier: str
+    weights: str = RANDOM
+
+    def __post_init__(self) -> None:
+        check_weights(self.classifier, self.weights)
+
+    @property
+    def name(self) -> str:
+        return f"torchvision {self.classifier}"
+
+    def graph(self, seed: int, *, norm: str, fold: bool) -> ChannelGraph:
+        """The graph of its convolutions' channels; ``seed`` is that of random weights."""
+        model = torchvision_model(self.classifier, self.weights, seed)
+        return channel_graph(trace(model, IMAGE, fold_normalization=fold), norm=norm)
+
+    def structure(self) -> ChannelGraph:
+        """The same graph with a weight of 1 in every kernel's every place: no weights are made."""
+        models = _models(self.classifier)
+        with torch.device("meta"):
+            model = models.get_model(self.classifier, weights=None, **_options(self.classifier))
+        model = model.to_empty(device="cpu")
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.fill_(1)
+        return channel_graph(trace(model, IMAGE, fold_normalization=False))
 
 
 def is_name(text: str) -> bool:
@@ -56,12 +101,10 @@ def by_name(name: str, seed: int) -> nn.Module:
 
 def torchvision_model(architecture: str, weights: str, seed: int) -> nn.Module:
     """One of torchvision's classifiers; see :func:`by_name`."""
+    check_weights(architecture, weights)
     models = _models(architecture)
     if weights == RANDOM:
         return _seeded(lambda: models.get_model(architecture, weights=None, **_options(architecture)), seed)
-    known = ["DEFAULT", *(entry.name for entry in models.get_model_weights(architecture))]
-    if weights not in known:
-        raise InputError(f"{architecture} has no weights {weights!r}: choose from {', '.join([*known, RANDOM])}")
     try:
         return models.get_model(architecture, weights=weights)
     except (OSError, RuntimeError) as failure:
@@ -70,6 +113,14 @@ def torchvision_model(architecture: str, weights: str, seed: int) -> nn.Module:
             f"torchvision's weights {weights!r} of {architecture} could not be downloaded ({reason}): "
             f"try {PREFIX}{architecture}:{RANDOM}, or a file with --architecture {architecture}"
         ) from failure
+
+
+def check_weights(architecture: str, weights: str) -> None:
+    """Raise InputError unless torchvision has such a classifier, and such weights for it."""
+    models = _models(architecture)
+    known = [RANDOM, "DEFAULT", *(entry.name for entry in models.get_model_weights(architecture))]
+    if weights not in known:
+        raise InputError(f"{architecture} has no weights {weights!r}: choose from {', '.join(known)}")
 
 
 def torchvision_model_from(path: Path, architecture: str) -> nn.Module:

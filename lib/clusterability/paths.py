@@ -28,15 +28,19 @@ def local_folder() -> Path:
     return Path(os.environ.get("CLUSTERABILITY_LOCAL") or data_folder() / "local")
 
 
+COMMITTED = ("paper", "small")
+"""Stores under version control, which share their tables: at the papers' size, and at a smaller one."""
+
+
 def results_file(figure: str, store: str) -> Path:
-    """Table of a figure's result rows: store "paper" is under version control, others are local."""
-    folder = data_folder() / "results" if store == "paper" else local_folder() / "results" / store
+    """Table of a figure's result rows: of stores other than :data:`COMMITTED` it is local."""
+    folder = data_folder() / "results" if store in COMMITTED else local_folder() / "results" / store
     return folder / f"{figure}.csv"
 
 
 def artefact_file(figure: str, store: str) -> Path:
     """Arrays that a figure draws besides its rows; stores as for :func:`results_file`."""
-    folder = data_folder() / "artefacts" if store == "paper" else local_folder() / "artefacts" / store
+    folder = data_folder() / "artefacts" if store in COMMITTED else local_folder() / "artefacts" / store
     return folder / f"{figure}.npz"
 
 

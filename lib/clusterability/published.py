@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from clusterability import paths
@@ -10,8 +12,8 @@ PLACE = ["dataset", "condition", "pruned"]
 _NULL_MODELS = {"all weights of a layer": "layer", "nonzero weights of a layer": "nonzero"}
 
 
-def load(experiment: str, architecture: str, null_model: str | None = None) -> pd.DataFrame:
-    """Published summaries of one experiment on one architecture.
+def load(experiment: str, architecture: str | Sequence[str], null_model: str | None = None) -> pd.DataFrame:
+    """Published summaries of one experiment on one architecture, or on several.
 
     Parameters
     ----------
@@ -25,7 +27,8 @@ def load(experiment: str, architecture: str, null_model: str | None = None) -> p
         standard deviations over ``n_networks`` networks, and the ``source``.
     """
     table = pd.read_csv(paths.data_folder() / "published.csv")
-    chosen = (table["experiment"] == experiment) & (table["architecture"] == architecture)
+    architectures = [architecture] if isinstance(architecture, str) else architecture
+    chosen = (table["experiment"] == experiment) & table["architecture"].isin(architectures)
     table = table[chosen].replace({"null_model": _NULL_MODELS})
     if null_model is not None:
         table = table[table["null_model"] == null_model]

@@ -8,6 +8,8 @@ from clusterability import __version__, results
 from clusterability.convolutional import CNN
 from clusterability.errors import InputError
 from clusterability.kernels import check_norm
+from clusterability.models import Classifier
+from clusterability.networks import MLP
 from clusterability.significance import Measurement
 from clusterability.specs import NetworkSpec
 
@@ -60,9 +62,9 @@ class Run:
         if isinstance(architecture, CNN):
             if self.trimmed:
                 raise InputError(f"trimmed {self.trimmed:g}: {architecture.name} is convolutional")
-        elif self.kernel_norm != "induced":
+        elif isinstance(architecture, MLP) and self.kernel_norm != "induced":
             raise InputError(f"kernel_norm {self.kernel_norm!r}: {architecture.name} has no kernels")
-        if self.fold_normalization and not getattr(architecture, "batch_norm", False):
+        if self.fold_normalization and not getattr(architecture, "batch_norm", isinstance(architecture, Classifier)):
             raise InputError(f"fold_normalization: {architecture.name} has no batch normalization")
         if self.after_epoch is None:
             return

@@ -9,6 +9,7 @@ import numpy as np
 
 from clusterability.convolutional import CNN
 from clusterability.errors import InputError
+from clusterability.models import Classifier
 from clusterability.networks import MLP
 from clusterability.pruning import check_sparsity
 
@@ -151,7 +152,7 @@ class NetworkSpec:
     """
 
     dataset: str
-    architecture: MLP | CNN
+    architecture: MLP | CNN | Classifier
     training: Training
     seed: int
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ from IPython.display import HTML
 
 from clusterability import importance
 from clusterability.catalogue import TITLES
+from clusterability.channel_graphs import ChannelGraph
 from clusterability.claims import Claim
 from clusterability.comparison import adjusted
 from clusterability.datasets import dimensions, sources
@@ -83,6 +84,57 @@ def networks(rows: pd.DataFrame) -> HTML:
     for column, heading in _NETWORK_COLUMNS.items():
         cells[heading] = [spread(value, math.nan, 3) for value in rows[column]]
     return html(cells)
+
+
+def graphs(graphs: Mapping[str, ChannelGraph]) -> HTML:
+    """Layers, vertices and edges of graphs by name."""
+    lines = [
+        {"Network": name, "layers": str(len(graph.layer_sizes)), "vertices": f"{graph.n_vertices:,}",
+         "edges": f"{graph.n_edges:,}"}
+        for name, graph in graphs.items()
+    ]  # fmt: skip
+    return html(pd.DataFrame(lines))
+
+
+def classifiers(rows: pd.DataFrame, published: pd.DataFrame, weights: Sequence[str], by: str) -> HTML:
+    """Single networks, a line for each kind of weights, and what was published of them.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Result rows, ``condition`` their weights; what has no row was not computed.
+    published : DataFrame
+        Published rows, at most one a network, with the column ``by``.
+    weights : sequence of str
+        Conditions to list.
+    by : str
+        The column that names the network.
+    """
+    lines = []
+    for name in rows[by].unique():
+        for kind in weights:
+            line = {"Network": name, "Weights": f"{kind.lower()}, here"}
+            own = rows[(rows[by] == name) & (rows["condition"] == kind)]
+            if own.empty:
+                lines.append({**line, "n-cut": "not computed here"})
+                continue
+            lines.append(line | _single(own.iloc[0], "shuffled_mean", "shuffled_sd", ["ncut", "z", "p"]))
+        for _, theirs in published[published[by] == name].iterrows():
+            line = {"Network": name, "Weights": "pretrained, published"}
+            columns = ["ncut_mean", "z_mean", "p_mean"]
+            lines.append(line | _single(theirs, "shuffled_ncut_mean", "shuffled_ncut_sd", columns))
+    return html(pd.DataFrame(lines).fillna("–"))
+
+
+def _single(row: pd.Series, shuffled_mean: str, shuffled_sd: str, columns: Sequence[str]) -> dict[str, str]:
+    ncut, z, p = (row[column] for column in columns)
+    return {
+        "n-cut": spread(ncut, math.nan, 3),
+        "shuffled n-cut": spread(row[shuffled_mean], row[shuffled_sd], 3),
+        "shuffles": f"{row['n_shuffles']:.0f}",
+        "z": spread(z, math.nan, 1),
+        "p": f"{p:.2g}",
+    }
 
 
 def significance(rows: pd.DataFrame, level: float = 0.05) -> HTML:

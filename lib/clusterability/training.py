@@ -17,6 +17,7 @@ from clusterability.catalogue import Dataset
 from clusterability.convolutional import CNN
 from clusterability.errors import InputError
 from clusterability.image_training import train_images, untrained_images
+from clusterability.models import Classifier
 from clusterability.networks import Stack, clusterable, gradients, initialize, logits, output_errors, rescale
 from clusterability.phases import (
     Phases,
@@ -149,6 +150,8 @@ def untrained(spec: NetworkSpec) -> TrainedNetwork:
     """The network before its first step, without scores: no data are needed."""
     if isinstance(spec.architecture, CNN):
         return untrained_images(spec)
+    if isinstance(spec.architecture, Classifier):  # large: made where it is measured
+        return TrainedNetwork([], [], dict.fromkeys(SCORES, math.nan))
     stack = _initial([spec], [Randomness(spec.seed, "cpu")])
     return TrainedNetwork(*stack.network(0), dict.fromkeys(SCORES, math.nan))
 

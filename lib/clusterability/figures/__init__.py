@@ -1,5 +1,6 @@
 """Figures: vector files, colours that colour-blind readers can tell apart, every network a point."""
 
+from clusterability.figures.classifiers import beside_shuffles
 from clusterability.figures.curves import along_training, over_starts, z_by_clusters
 from clusterability.figures.distributions import forest, spectra, strips, violins
 from clusterability.figures.drawings import gallery, network_in_modules
@@ -11,6 +12,7 @@ from clusterability.figures.trade_off import against_error, cluster_shares
 __all__ = [
     "against_error",
     "along_training",
+    "beside_shuffles",
     "class_profiles",
     "cluster_shares",
     "conditional_importance",
