@@ -7,15 +7,19 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import LogFormatter, ScalarFormatter
 
 from clusterability.catalogue import TITLES
 from clusterability.figures.style import handle, legend, new_figure, styles
 from clusterability.results import numbers
 
+_SINGLE = "0.35"
+
 
 def against_error(rows: pd.DataFrame, columns: Mapping[str, str]) -> Figure:
     """Numbers against test error, a column of panels a data set; sweeps are joined at their means.
+
+    Sweeps have colours, with the first and the last coefficient beside them; conditions by themselves are grey.
 
     Parameters
     ----------
@@ -26,7 +30,9 @@ def against_error(rows: pd.DataFrame, columns: Mapping[str, str]) -> Figure:
         The numbers to draw upwards and their axis labels, a row of panels each.
     """
     datasets = list(rows["dataset"].unique())
-    looks = styles(list(rows["series"].unique()))
+    swept = rows["strength"].notna()
+    sweeps, others = (list(part["series"].unique()) for part in (rows[swept], rows[~swept]))
+    looks = {name: (_SINGLE, marker) for name, (_, marker) in styles(others).items()} | styles(sweeps)
     with new_figure(max(6.4, 4.2 * len(datasets)), 1.0 + 2.7 * len(columns)) as figure:
         panels = figure.subplots(len(columns), len(datasets), sharex="col", sharey="row", squeeze=False)
         for (row, column), panel in np.ndenumerate(panels):
@@ -38,7 +44,7 @@ def against_error(rows: pd.DataFrame, columns: Mapping[str, str]) -> Figure:
                 means = own.groupby("strength")[["error", name]].mean()
                 panel.plot(means["error"], means[name], color=colour, linewidth=1, alpha=0.8)
                 if row == 0:
-                    for strength, mean in means.iterrows():
+                    for strength, mean in means.iloc[[0, -1]].iterrows() if len(means) else ():
                         panel.annotate(
                             f"{strength:g}", (mean["error"], mean[name]), color=colour, fontsize=7,
                             xytext=(4, 4), textcoords="offset points",
@@ -57,7 +63,7 @@ def against_error(rows: pd.DataFrame, columns: Mapping[str, str]) -> Figure:
         for panel in panels[-1]:
             panel.set_xlabel("test error, % (logarithmic; left: more accurate)")
             panel.xaxis.set_major_formatter("{x:g}")
-            panel.xaxis.set_minor_formatter("{x:g}")
+            panel.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2.5, 0.8)))  # fewer over a decade
         legend(figure, [handle(series, *look) for series, look in looks.items()], columns=3)
     return figure
 
