@@ -79,8 +79,8 @@ def test_corrections_raise_p_and_keep_the_order(p_values):
 
 
 def test_verdicts_tell_agreement_from_ignorance():
-    columns = {"experiment": "factors", "architecture": "mlp 784-256x4-10", "dataset": "mnist", "pruned": False, "null_model": "layer", "n": 5,
-               "published_n": 5, "published_mean": 10.0}  # fmt: skip
+    columns = {"experiment": "factors", "architecture": "mlp 784-256x4-10", "dataset": "mnist", "pruned": False,
+               "null_model": "layer", "n": 5, "published_n": 5, "published_mean": 10.0}  # fmt: skip
     table = pd.DataFrame(
         [
             {"condition": "Same", "mean": 10.0, "sd": 0.02, "published_sd": 0.02},

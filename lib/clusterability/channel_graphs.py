@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse
@@ -76,12 +77,12 @@ class ChannelGraph:
     def n_edges(self) -> int:
         """Pairs of vertices that a weight joins which is not zero."""
         return sum(
-            int(_columns(connection.norms, source >= 0).nonzero()[0].size)
+            int((_columns(connection.norms, source >= 0) != 0).sum())
             for connection in self.connections
             for source in connection.sources
         )
 
-    @property
+    @cached_property
     def degree(self) -> np.ndarray:
         """Sum of edge weights at every vertex (n_vertices,)."""
         return self.times(np.ones((self.n_vertices, 1)))[:, 0]

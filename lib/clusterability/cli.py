@@ -54,7 +54,9 @@ def list_figures() -> None:
     metavar="NAME VALUE",
     help="Set a parameter; see the notebook's parameters cell. Lists: a,b or JSON.",
 )
-@click.option("--preset", metavar="NAME", help="The same as -p preset NAME: paper, small (where there is one) or quick.")
+@click.option(
+    "--preset", metavar="NAME", help="The same as -p preset NAME: paper, small (where there is one) or quick."
+)
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False),
               help="Folder for the executed notebook and its figures [default: build/runs].")  # fmt: skip
 def run(figures, everything, parameters, preset, output) -> None:

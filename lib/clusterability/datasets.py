@@ -12,7 +12,7 @@ import numpy as np
 from clusterability import paths
 from clusterability.arrays import read_npz
 from clusterability.catalogue import ENTRIES, KEYS, NONE, RECIPES, Dataset, digest
-from clusterability.errors import InputError
+from clusterability.errors import InputError, reason
 
 # torchvision's class, and the folder that its download makes.
 _DOWNLOADS: Mapping[str, tuple[str, str]] = {
@@ -114,10 +114,9 @@ def load(name: str) -> Dataset:
         return _download(name, _download_folder())
     except (OSError, RuntimeError) as failure:
         folder = os.environ.get("CLUSTERABILITY_DATA", "$CLUSTERABILITY_DATA (not set)")
-        reason = (str(failure).strip().splitlines() or [type(failure).__name__])[0]
         raise InputError(
             f"the data set {name!r} was found in none of three places: {folder}/{name}.npz, "
-            f"data/{name}.npz in the checkout, torchvision's download ({reason})"
+            f"data/{name}.npz in the checkout, torchvision's download ({reason(failure)})"
         ) from failure
 
 

@@ -10,3 +10,12 @@ class InputError(ValueError):
     Traceback (most recent call last):
     clusterability.errors.InputError: 1 cluster asked for: at least 2 are needed
     """
+
+
+def reason(failure: Exception) -> str:
+    """The first line that an exception says, or else its kind.
+
+    >>> reason(OSError("no route\\nto host")), reason(KeyError())
+    ('no route', 'KeyError')
+    """
+    return (str(failure).strip() or type(failure).__name__).splitlines()[0]

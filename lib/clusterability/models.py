@@ -14,7 +14,7 @@ from torch import nn
 
 from clusterability._torchvision import import_torchvision
 from clusterability.channel_graphs import ChannelGraph, channel_graph
-from clusterability.errors import InputError
+from clusterability.errors import InputError, reason
 from clusterability.tracing import trace
 from clusterability.weight_files import read_tensors
 
@@ -56,9 +56,8 @@ class Classifier:
 
     def structure(self) -> ChannelGraph:
         """The same graph with a weight of 1 in every kernel's every place: no weights are made."""
-        models = _models(self.classifier)
         with torch.device("meta"):
-            model = models.get_model(self.classifier, weights=None, **_options(self.classifier))
+            model = _bare(self.classifier)
         model = model.to_empty(device="cpu")
         with torch.no_grad():
             for parameter in model.parameters():
@@ -102,15 +101,13 @@ def by_name(name: str, seed: int) -> nn.Module:
 def torchvision_model(architecture: str, weights: str, seed: int) -> nn.Module:
     """One of torchvision's classifiers; see :func:`by_name`."""
     check_weights(architecture, weights)
-    models = _models(architecture)
     if weights == RANDOM:
-        return _seeded(lambda: models.get_model(architecture, weights=None, **_options(architecture)), seed)
+        return _seeded(lambda: _bare(architecture), seed)
     try:
-        return models.get_model(architecture, weights=weights)
+        return _models(architecture).get_model(architecture, weights=weights)
     except (OSError, RuntimeError) as failure:
-        reason = (str(failure).strip() or type(failure).__name__).splitlines()[0]
         raise InputError(
-            f"torchvision's weights {weights!r} of {architecture} could not be downloaded ({reason}): "
+            f"torchvision's weights {weights!r} of {architecture} could not be downloaded ({reason(failure)}): "
             f"try {PREFIX}{architecture}:{RANDOM}, or a file with --architecture {architecture}"
         ) from failure
 
@@ -133,20 +130,17 @@ def torchvision_model_from(path: Path, architecture: str) -> nn.Module:
     InputError
         An unknown architecture, or a file that is no state_dict of it.
     """
-    models = _models(architecture)
-    tensors = read_tensors(path)
-    options = _options(architecture)
     with torch.device("meta"):
-        last = list(models.get_model(architecture, weights=None, **options).state_dict())[-1]
-    if last in tensors and tensors[last].ndim:
-        options |= {"num_classes": len(tensors[last])}
-    model = _seeded(lambda: models.get_model(architecture, weights=None, **options), seed=0)
+        last = list(_bare(architecture).state_dict())[-1]
+    tensors = read_tensors(path)
+    trained_on = {"num_classes": len(tensors[last])} if last in tensors and tensors[last].ndim else {}
+    model = _seeded(lambda: _bare(architecture, **trained_on), seed=0)
     try:
         model.load_state_dict(tensors)
     except RuntimeError as failure:
         lines = str(failure).strip().splitlines()
-        reason = lines[1].strip() if len(lines) > 1 else lines[0]
-        raise InputError(f"{path} is no state_dict of {architecture}: {_shortened(reason)}") from failure
+        said = lines[1].strip() if len(lines) > 1 else lines[0]
+        raise InputError(f"{path} is no state_dict of {architecture}: {_shortened(said)}") from failure
     return model
 
 
@@ -192,9 +186,11 @@ def _models(architecture: str):
     return models
 
 
-def _options(architecture: str) -> dict:
-    """Without the warning, and the minute, of the old initialization that these two offer."""
-    return {"init_weights": False} if architecture in ("inception_v3", "googlenet") else {}
+def _bare(architecture: str, **options) -> nn.Module:
+    """One of torchvision's classifiers, untrained."""
+    if architecture in ("inception_v3", "googlenet"):
+        options["init_weights"] = False  # spares the warning, and the minute, of an old initialization
+    return _models(architecture).get_model(architecture, weights=None, **options)
 
 
 def _seeded(make, seed: int) -> nn.Module:
@@ -213,8 +209,8 @@ def _made_by(name: str, seed: int) -> nn.Module:
             made = getattr(made, part)
         model = made if isinstance(made, nn.Module) else _seeded(made, seed)
     except Exception as failure:  # whatever a user's code raises
-        reason = _shortened(f"{type(failure).__name__}: {failure}".splitlines()[0])
-        raise InputError(f"{name} could not be made: {reason}") from failure
+        said = _shortened(f"{type(failure).__name__}: {failure}".splitlines()[0])
+        raise InputError(f"{name} could not be made: {said}") from failure
     finally:
         sys.path.remove(here)
     if not isinstance(model, nn.Module):

@@ -20,7 +20,7 @@ from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional
 
-from clusterability.errors import InputError
+from clusterability.errors import InputError, reason
 
 INPUT = 0
 """Index of the layer that stands for the model's input."""
@@ -137,9 +137,8 @@ def trace(model: nn.Module, input_shape: tuple[int, ...], *, fold_normalization:
         shaped = _on_meta(traced)
         ShapeProp(shaped).propagate(torch.empty(_BATCH, *input_shape, device="meta"))
     except Exception as failure:  # whatever a user's forward raises
-        reason = (str(failure).strip() or type(failure).__name__).splitlines()[0]
         raise InputError(
-            f"{type(model).__name__} cannot be traced on an input of shape {tuple(input_shape)}: {reason}"
+            f"{type(model).__name__} cannot be traced on an input of shape {tuple(input_shape)}: {reason(failure)}"
         ) from failure
     finally:
         for name, module in model.named_modules():
