@@ -7,14 +7,15 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-from clusterability import computing, datasets, experiments, image_training
+from clusterability import computing, datasets, experiments, image_training, paths
 from clusterability.augmentation import augmented, moved
 from clusterability.convolutional import CNN, Parameters, channel_matrices, initialize
 from clusterability.errors import InputError
 from clusterability.image_training import train_images
 from clusterability.lesion_runs import lesion_runs
+from clusterability.network_files import Checkpoint
 from clusterability.networks import MLP
-from clusterability.phases import Randomness, one_thread
+from clusterability.phases import Phases, Randomness, one_thread
 from clusterability.significance import Measurement, measure
 from clusterability.specs import NetworkSpec, Training
 from clusterability.training import train, untrained
@@ -205,6 +206,66 @@ def test_networks_are_kept_after_the_epochs_asked_for_without_changing_the_other
     assert all(np.isnan(score) for score in start.scores.values())
 
 
+class Stopped(Exception):
+    """What a run is stopped with."""
+
+
+LONGER = replace(SHORT, epochs=2, pruning_epochs=3)
+
+
+@pytest.mark.parametrize("passed", [1, 2, 3, 4])
+@pytest.mark.parametrize(
+    "member",
+    [
+        spec(1, base=LONGER, dropout=0.5, convolution_dropout=(0.25,) * 3, l2=1e-4),
+        spec(2, NORMALIZED, LONGER, augmentation=True, bfloat16=True),
+    ],
+    ids=lambda member: member.architecture.name,
+)
+def test_a_stopped_training_goes_on_to_the_same_network(few, tmp_path, member, passed):
+    expected = trained([member], few, keep_epochs=[1, 2, 5])[0]
+    path = tmp_path / "checkpoint.npz"
+    told = []
+
+    def stop(share):
+        told.append(share)
+        if len(told) == passed:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        trained([member], few, keep_epochs=[1, 2, 5], progress=stop, checkpoints=[Checkpoint(path, interval=0)])
+    checkpoint, shares = Checkpoint(path), []
+    again = trained([member], few, keep_epochs=[5, 1, 2], progress=shares.append, checkpoints=[checkpoint])[0]
+    assert_same(expected, again)
+    assert sum(shares) == pytest.approx(1)
+    # After the last epoch of a phase nothing is written: the next writing is one epoch away.
+    written = passed - (passed == LONGER.epochs)
+    assert shares[0] == pytest.approx(written / 5)
+    assert len(shares) == 1 + 5 - written
+    assert checkpoint.earlier_seconds > 0
+
+
+def test_a_checkpoint_serves_only_those_who_keep_the_same_epochs(few, tmp_path):
+    member = spec(0, base=LONGER)
+    path = tmp_path / "checkpoint.npz"
+    trained([member], few, checkpoints=[Checkpoint(path, interval=0)])
+    assert Checkpoint(path).read([]).epoch == 2
+    assert Checkpoint(path).read([]).pruning
+    assert Checkpoint(path).read([1]) is None
+    assert_same(
+        trained([member], few, keep_epochs=[1], checkpoints=[Checkpoint(path)])[0],
+        trained([member], few, keep_epochs=[1])[0],
+    )
+    path.write_bytes(path.read_bytes()[:1000])
+    assert Checkpoint(path).read([]) is None
+
+
+def test_checkpoints_are_written_no_more_often_than_asked(few, tmp_path):
+    path = tmp_path / "checkpoint.npz"
+    trained([spec(0, base=LONGER)], few, checkpoints=[Checkpoint(path, interval=1000)])
+    assert not path.exists()
+
+
 def test_clusterable_starts_leave_the_first_convolution_alone(few):
     plain, grouped, everywhere = (
         untrained(spec(initial_damping=0.8, **changes))
@@ -340,6 +401,30 @@ def test_rows_of_convolutional_networks_are_computed_once(project, digits, monke
     folded = experiments.run("figure", [*runs, *norms])
     assert folded["key"].nunique() == 4
     assert (folded["ncut"][2:].to_numpy() != folded["ncut"][:2].to_numpy()).all()
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_a_run_stopped_within_a_network_goes_on_there(project, digits, monkeypatch, recompute):
+    runs = experiments.grid(**{**FIELDS, "conditions": {"Control": {}}, "training": replace(SHORT, epochs=3)})
+
+    class StopsAfterTwoEpochs(Checkpoint):
+        def write(self, under_way, keep_epochs):
+            super().write(under_way, keep_epochs)
+            if under_way.epoch == 2:
+                raise Stopped
+
+    monkeypatch.setattr(computing, "Checkpoint", lambda path: StopsAfterTwoEpochs(path, interval=0))
+    with pytest.raises(Stopped):
+        experiments.run("figure", runs)
+    assert [path.suffixes for path in paths.networks_folder().iterdir()] == [[".checkpoint", ".npz"]]
+    monkeypatch.setattr(computing, "Checkpoint", Checkpoint)
+    epochs = []
+    monkeypatch.setattr(Phases, "_tell_epochs", lambda self, n: epochs.append(n))
+    row = experiments.run("figure", runs, recompute=recompute).iloc[0]
+    assert epochs == ([1, 1, 1, 1] if recompute else [2, 1, 1])
+    [(_, states)] = train([runs[0].network], digits)
+    assert row["test_loss"] == pytest.approx(states[4].scores["test_loss"], rel=1e-6)
+    assert [path.suffixes for path in paths.networks_folder().iterdir()] == [[".npz"]]
 
 
 def test_perceptrons_and_convolutional_networks_share_a_table(project):

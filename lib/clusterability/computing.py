@@ -6,7 +6,6 @@ Networks are cached under a key of their whole specification, with the moments t
 from __future__ import annotations
 
 import datetime
-import json
 import math
 import platform
 import time
@@ -25,6 +24,7 @@ from clusterability.channel_graphs import ChannelGraph
 from clusterability.clustering import n_starts
 from clusterability.convolutional import CNN, channel_matrices
 from clusterability.models import Classifier
+from clusterability.network_files import Checkpoint, load_states, save_states
 from clusterability.networks import Stack
 from clusterability.progress import Bar
 from clusterability.pruning import trimmed
@@ -141,18 +141,24 @@ def _networks(
     files = {spec: _cache_file(spec, dataset, device) for spec in specs}
     to_train = []
     for spec in specs:
-        cached = None if recompute else _load_network(files[spec], keep)
+        cached = None if recompute else load_states(files[spec], keep)
         if cached is None:
             to_train.append(spec)
             continue
         tell(1)
         yield spec, *cached
     n_cores = available_cores() if torch.device(device).type == "cpu" else 1
+    checkpoints = [Checkpoint(files[spec].with_suffix(".checkpoint.npz")) for spec in to_train]
+    if recompute:
+        for checkpoint in checkpoints:
+            checkpoint.remove()
     before = time.perf_counter()
-    trained = train(to_train, dataset, device, keep_epochs=keep, progress=tell)
+    trained = train(to_train, dataset, device, keep_epochs=keep, progress=tell, checkpoints=checkpoints)
     for done, (position, states) in enumerate(trained, 1):
         seconds = (time.perf_counter() - before) * min(n_cores, len(to_train)) / done
-        _save_network(files[to_train[position]], states, seconds)
+        seconds += checkpoints[position].earlier_seconds
+        save_states(files[to_train[position]], states, seconds)
+        checkpoints[position].remove()
         yield to_train[position], states, seconds
 
 
@@ -255,38 +261,3 @@ def _cache_file(spec: NetworkSpec, dataset: Dataset, device: str) -> Path:
         }
     )
     return paths.networks_folder() / f"{key}.npz"
-
-
-def _save_network(path: Path, states: States, seconds: float) -> None:
-    arrays: dict[str, np.ndarray] = {"seconds": np.array(seconds)}
-    for epoch, network in states.items():
-        arrays[f"epoch{epoch}_scores"] = np.array(json.dumps(network.scores))
-        for layer, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
-            arrays[f"epoch{epoch}_weight{layer}"], arrays[f"epoch{epoch}_bias{layer}"] = weight, bias
-        for layer, normalization in enumerate(network.normalizations):
-            arrays[f"epoch{epoch}_normalization{layer}"] = normalization
-    with paths.written_whole(path) as temporary:
-        np.savez_compressed(temporary, **arrays)
-
-
-def _load_network(path: Path, epochs: Sequence[int]) -> tuple[States, float] | None:
-    """The stored network after these epochs, and the seconds of its training; None if one lacks."""
-    if not path.is_file():
-        return None
-    states: States = {}
-    with np.load(path, allow_pickle=False) as file:
-        for epoch in epochs:
-            if f"epoch{epoch}_scores" not in file:
-                return None
-            weights, biases, normalizations = (
-                [file[name] for name in _numbered(file.files, f"epoch{epoch}_{part}")]
-                for part in ("weight", "bias", "normalization")
-            )
-            scores = json.loads(str(file[f"epoch{epoch}_scores"]))
-            states[epoch] = TrainedNetwork(weights, biases, scores, normalizations)
-        return states, float(file["seconds"])
-
-
-def _numbered(names: Sequence[str], prefix: str) -> list[str]:
-    """Those of the names that are the prefix and a number, by number."""
-    return [f"{prefix}{number}" for number in range(sum(name.startswith(prefix) for name in names))]

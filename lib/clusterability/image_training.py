@@ -13,6 +13,7 @@ from clusterability.augmentation import augmented
 from clusterability.catalogue import Dataset
 from clusterability.convolutional import CNN, Parameters, clusterable_weights, initialize, logits
 from clusterability.errors import InputError
+from clusterability.network_files import Checkpoint
 from clusterability.phases import (
     Phases,
     Progress,
@@ -36,6 +37,7 @@ def train_images(
     keep_epochs: Sequence[int] = (),
     workers: int | None = None,
     progress: Progress | None = None,
+    checkpoints: Sequence[Checkpoint] = (),
 ) -> Iterator[tuple[int, States]]:
     """Train convolutional networks and yield each with its position in ``specs`` as soon as it is done.
 
@@ -61,7 +63,8 @@ def train_images(
         randomness = Randomness(spec.seed, device)
         with torch.no_grad():
             parameters = _initial(spec, randomness).to(device)
-            return _ImagePhases(spec, parameters, randomness, data, keep_epochs, tell).results()
+            checkpoint = checkpoints[positions[0]] if checkpoints else None
+            return _ImagePhases(spec, parameters, randomness, data, keep_epochs, tell, checkpoint).results()
 
     workers = workers or (available_cores() if torch.device(device).type == "cpu" else 1)
     yield from side_by_side([(position,) for position in range(len(specs))], train_one, workers, progress)
@@ -113,10 +116,14 @@ class _ImagePhases(Phases):
         data: _Data,
         keep_epochs: Sequence[int],
         tell: Progress,
+        checkpoint: Checkpoint | None,
     ) -> None:
         # The same memory without gradients, and with the axis of networks that pruning expects.
         weights = [weight.detach()[None] for weight in network.weights]
-        super().__init__([spec], network.trained, weights, [randomness], data["train"][1], keep_epochs, tell)
+        super().__init__(
+            [spec], network.trained, weights, [randomness], data["train"][1], keep_epochs, tell,
+            statistics=network.statistics, checkpoint=checkpoint,
+        )  # fmt: skip
         for parameter in network.trained:
             parameter.requires_grad_()
         self.architecture: CNN = spec.architecture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clusterability.network_files import Checkpoint, UnderWay
 from clusterability.pruning import PruningMasks
 from clusterability.specs import NetworkSpec, States, TrainedNetwork
 
@@ -139,6 +140,10 @@ class Phases(ABC):
     keep_epochs : sequence of int
     tell : callable
         Called with every finished share of the work, in networks.
+    statistics : list of Tensor
+        What a step changes besides the parameters.
+    checkpoint : Checkpoint, optional
+        Where a network that trains by itself goes on after it was stopped, with the same results.
     """
 
     def __init__(
@@ -150,9 +155,12 @@ class Phases(ABC):
         targets: Tensor,
         keep_epochs: Sequence[int],
         tell: Progress,
+        statistics: Sequence[Tensor] = (),
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         self.specs, self.parameters, self.weights, self.randomness = specs, parameters, weights, randomness
-        self.targets, self.keep_epochs, self.tell = targets, set(keep_epochs), tell
+        self.targets, self.keep_epochs, self.tell = targets, sorted(set(keep_epochs)), tell
+        self.statistics, self.checkpoint = statistics, checkpoint
         self.training = specs[0].training
 
     @abstractmethod
@@ -168,29 +176,41 @@ class Phases(ABC):
 
     def results(self) -> list[States]:
         """Train, then prune: every network at both ends and after the epochs to keep."""
+        training = self.training
+        under_way = self.checkpoint.read(self.keep_epochs) if self.checkpoint else None
         states: dict[int, list[TrainedNetwork]] = {}
-        if 0 in self.keep_epochs or not self.training.epochs:
+        if under_way is not None:
+            states = {epoch: [network] for epoch, network in under_way.states.items()}
+            self._tell_epochs(training.last_epoch(False) * under_way.pruning + under_way.epoch)
+        elif 0 in self.keep_epochs or not training.epochs:
             states[0] = self.snapshot([math.nan] * len(self.specs))
-        states |= self.run(self.training.epochs, pruning=False)
-        if self.training.pruning_epochs:
-            states |= self.run(self.training.pruning_epochs, pruning=True)
+        if under_way is None or not under_way.pruning:
+            self._run(training.epochs, states, under_way, pruning=False)
+            under_way = None
+        if training.pruning_epochs:
+            self._run(training.pruning_epochs, states, under_way, pruning=True)
         return [{epoch: networks[n] for epoch, networks in states.items()} for n in range(len(self.specs))]
 
-    def run(self, epochs: int, *, pruning: bool) -> dict[int, list[TrainedNetwork]]:
-        """Train, or prune, for so many epochs; the networks after those to keep and after the last."""
+    def _run(
+        self, epochs: int, states: dict[int, list[TrainedNetwork]], under_way: UnderWay | None, *, pruning: bool
+    ) -> None:
+        """Train, or prune, for so many epochs; networks after those to keep and the last join ``states``."""
         training, device = self.training, self.parameters[0].device
         n_networks, n_examples = len(self.specs), len(self.targets)
-        last_step = epochs * -(-n_examples // training.batch_size)
+        steps_an_epoch = -(-n_examples // training.batch_size)
+        last_step = epochs * steps_an_epoch
         pruned = PruningMasks(
             self.weights, last_step, initial=training.initial_sparsity, final=training.final_sparsity,
             interval=training.mask_interval, regrowth=training.regrowth,
         )  # fmt: skip
         optimizer = torch.optim.Adam(self.parameters, lr=training.learning_rate, eps=1e-7, fused=True)
-        share = n_networks / max(1, training.epochs + training.pruning_epochs)
         before = training.last_epoch(False) if pruning else 0
-        step = 0
-        states = {}
-        for epoch in range(1, epochs + 1):
+        passed = 0
+        if under_way is not None:
+            passed = under_way.epoch
+            self._restore(under_way.arrays, pruned, optimizer)
+        step = passed * steps_an_epoch
+        for epoch in range(passed + 1, epochs + 1):
             order = torch.stack([torch.randperm(n_examples, generator=r.order) for r in self.randomness]).to(device)
             correct = torch.zeros(n_networks, device=device)
             for batch in order.split(training.batch_size, dim=1):
@@ -206,5 +226,49 @@ class Phases(ABC):
                 regression = self.targets.is_floating_point()
                 running = [math.nan] * n_networks if regression else (correct / n_examples).tolist()
                 states[before + epoch] = self.snapshot(running, pruned.masks)
-            self.tell(share)
-        return states
+            if self.checkpoint and epoch < epochs and self.checkpoint.due:
+                kept = {moment: network for moment, [network] in states.items()}
+                self.checkpoint.write(
+                    UnderWay(pruning, epoch, self._standing(pruned, optimizer), kept), self.keep_epochs
+                )
+            self._tell_epochs(1)
+
+    def _tell_epochs(self, n: int) -> None:
+        self.tell(n * len(self.specs) / max(1, self.training.last_epoch(True)))
+
+    def _changing(self, pruned: PruningMasks, optimizer: torch.optim.Adam) -> dict[str, list[Tensor]]:
+        """All tensors that the rest of a phase depends on, once there are masks and a step was taken."""
+        moments = [optimizer.state[parameter] for parameter in self.parameters]
+        return {
+            "parameter": self.parameters,
+            "statistic": list(self.statistics),
+            "mask": pruned.masks,
+            **{name: [moment[name] for moment in moments] for name in ("step", "exp_avg", "exp_avg_sq")},
+        }
+
+    def _standing(self, pruned: PruningMasks, optimizer: torch.optim.Adam) -> dict[str, list[np.ndarray]]:
+        tensors = {name: [t.detach().cpu() for t in part] for name, part in self._changing(pruned, optimizer).items()}
+        tensors |= {"stream": [generator.get_state() for generator in self._streams]}
+        return {name: [np.array(tensor.numpy(), order="C") for tensor in part] for name, part in tensors.items()}
+
+    def _restore(
+        self, arrays: Mapping[str, Sequence[np.ndarray]], pruned: PruningMasks, optimizer: torch.optim.Adam
+    ) -> None:
+        """Undo what :meth:`_standing` did, in tensors that lie in memory as they did then."""
+        device = self.parameters[0].device
+        for parameter in self.parameters:
+            optimizer.state[parameter] = {
+                "step": torch.zeros((), device=device),
+                **{name: torch.zeros_like(parameter, requires_grad=False) for name in ("exp_avg", "exp_avg_sq")},
+            }
+        pruned.masks = [torch.empty_like(weight) for weight, _ in zip(self.weights, arrays["mask"], strict=False)]
+        for name, part in self._changing(pruned, optimizer).items():
+            for tensor, array in zip(part, arrays[name], strict=True):
+                tensor.detach().copy_(torch.from_numpy(array))
+        for generator, array in zip(self._streams, arrays["stream"], strict=True):
+            generator.set_state(torch.from_numpy(array))
+
+    @property
+    def _streams(self) -> list[torch.Generator]:
+        """Random numbers that are drawn while training."""
+        return [generator for own in self.randomness for generator in (own.order, own.noise)]

@@ -18,6 +18,7 @@ from clusterability.convolutional import CNN
 from clusterability.errors import InputError
 from clusterability.image_training import train_images, untrained_images
 from clusterability.models import Classifier
+from clusterability.network_files import Checkpoint
 from clusterability.networks import Stack, clusterable, gradients, initialize, logits, output_errors, rescale
 from clusterability.phases import (
     Phases,
@@ -44,6 +45,7 @@ def train(
     workers: int | None = None,
     stack_size: int = 128,
     progress: Progress | None = None,
+    checkpoints: Sequence[Checkpoint] = (),
 ) -> Iterator[tuple[int, States]]:
     """Train networks together and yield each with its position in ``specs`` as soon as it is done.
 
@@ -63,6 +65,8 @@ def train(
         Epochs passed, counted through training and pruning; 0: before the first step.
     progress : callable, optional
         Called with every finished share of the work, in networks; the shares sum to ``len(specs)``.
+    checkpoints : sequence of Checkpoint, one a network
+        Where convolutional networks, which train for long, go on after they were stopped.
 
     Raises
     ------
@@ -70,7 +74,10 @@ def train(
         Specifications that cannot share a stack, or that do not fit the data set.
     """
     if any(isinstance(spec.architecture, CNN) for spec in specs):
-        yield from train_images(specs, dataset, device, keep_epochs=keep_epochs, workers=workers, progress=progress)
+        yield from train_images(
+            specs, dataset, device,
+            keep_epochs=keep_epochs, workers=workers, progress=progress, checkpoints=checkpoints,
+        )  # fmt: skip
         return
     _check_together(specs, dataset)
     if not specs:
