@@ -69,6 +69,13 @@ def test_a_margin_is_added_before_two_conditions_are_compared():
         assert claim.holds is holds
 
 
+@pytest.mark.parametrize(("margin", "holds"), [(0.6, True), (0.4, False)])
+@pytest.mark.parametrize("order", [("Control", "Dropout"), ("Dropout", "Control")])
+def test_conditions_less_than_a_margin_apart_are_alike_in_either_order(order, margin, holds):
+    rows = pd.DataFrame({"dataset": "mnist", "condition": ["Control", "Dropout"], "ncut": [8.0, 8.5]})
+    assert compare("Alike.", rows, "ncut", order[0], "≈", order[1], margin=margin).holds is holds
+
+
 def test_a_claim_for_every_value_needs_them_all():
     rows = pd.DataFrame(
         {"dataset": "mnist", "condition": "Control", "n_clusters": [2, 4, 4], "z": [-3.0, -1.0, -2.0]}

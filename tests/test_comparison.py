@@ -117,6 +117,18 @@ def test_published_conditions_are_compared(column):
         assert (row.published_mean, row.published_sd) == (fact[f"{column}_mean"], fact[f"{column}_sd"])
 
 
+def test_conditions_without_networks_of_that_size_are_named_instead():
+    pairs, left_out = agreement.pairs("ncut"), agreement.left_out("ncut")
+    keys = ["experiment", "architecture", "dataset", "condition", "pruned", "null_model"]
+    everything = pd.concat(
+        [published.load(*place).query("null_model == 'layer' and ncut_mean.notna()") for place in agreement.TABLES]
+    )
+    named = pd.concat([pairs, left_out])
+    assert sorted(named[keys].itertuples(index=False, name=None)) == sorted(
+        everything[keys].itertuples(index=False, name=None)
+    )
+
+
 def test_compared_means_are_those_of_the_committed_rows():
     pairs = agreement.pairs("ncut").set_index(["experiment", "dataset", "condition", "pruned"])
     row = pairs[pairs["architecture"] == "mlp 784-256x4-10"].loc[("factors", "mnist", "Dropout", True)]

@@ -133,6 +133,17 @@ def test_rows_of_the_paper_s_table_serve_other_stores_too(project, computed):
     assert table_file().read_bytes() == before
 
 
+def test_rows_at_hand_are_those_of_the_paper_s_table_in_the_order_of_the_runs(project, monkeypatch):
+    run(small_grid(n_replicates=1))
+    run(small_grid(n_replicates=2), store="custom")
+    nothing_may_be_computed(monkeypatch)
+    wanted = small_grid(n_replicates=3)[::-1]
+    rows = experiments.at_hand("figure", wanted)
+    assert rows[["condition", "seed"]].values.tolist() == [["Dropout", 0], ["Control", 0]]
+    assert rows["key"].isin(stored()["key"]).all()
+    assert experiments.at_hand("another", wanted).empty
+
+
 def test_a_second_call_computes_nothing(project, monkeypatch):
     first = run(small_grid())
     table = table_file().read_bytes()

@@ -56,11 +56,27 @@ def test_published_means_are_those_of_the_same_pruning_state(rows, theirs):
     assert drawn == sorted(same["ncut_mean"])
 
 
+def test_a_close_up_draws_some_conditions_as_they_look_among_all(rows, theirs):
+    rows = rows.assign(condition=rows["condition"].replace("Control", "L1 Reg"))
+    whole, part = figures.ncut_against_z(rows, theirs), figures.ncut_against_z(rows, theirs, only=["Dropout"])
+    names = [[text.get_text() for text in figure.legends[0].get_texts()] for figure in (whole, part)]
+    assert names == [["L1 Reg", "Dropout", "published mean ± sd"], ["Dropout", "published mean ± sd"]]
+    drawn = [
+        [scatter for scatter in figure.axes[0].collections if isinstance(scatter, PathCollection)][-1]
+        for figure in (whole, part)
+    ]
+    assert len(points(part)) == 10
+    np.testing.assert_array_equal(*(scatter.get_offsets() for scatter in drawn))
+    np.testing.assert_array_equal(*(scatter.get_facecolors() for scatter in drawn))
+
+
 def test_axes_are_labelled_in_words_and_panels_named(rows, theirs):
     figure = figures.ncut_against_z(rows, theirs)
     assert [panel.get_title() for panel in figure.axes] == ["MNIST", "Fashion-MNIST"]
     assert "z-score" in figure.axes[0].get_xlabel()
     assert "n-cut" in figure.axes[0].get_ylabel()
+    assert not figure.get_suptitle()
+    assert figures.ncut_against_z(rows, theirs, title="Here: 2 epochs.").get_suptitle() == "Here: 2 epochs."
 
 
 def test_the_same_figure_gives_the_same_bytes(rows, theirs, tmp_path, monkeypatch):

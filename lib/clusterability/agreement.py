@@ -62,6 +62,18 @@ def pairs(column: str = "ncut") -> pd.DataFrame:
         ``n``, ``published_mean``, ``published_sd``, ``published_n``. Conditions of which we have not computed
         two networks are left out, and so is an n-cut that the same networks have under another null model.
     """
+    both = _beside_ours(column)
+    return both[both["sd"].notna()].reset_index(drop=True)
+
+
+def left_out(column: str = "ncut") -> pd.DataFrame:
+    """As :func:`pairs`, the published conditions of which we have not computed two networks of that size."""
+    both = _beside_ours(column)
+    return both[both["sd"].isna()].reset_index(drop=True)
+
+
+def _beside_ours(column: str) -> pd.DataFrame:
+    """Every published value, with ours where there are any."""
     parts = []
     for (experiment, architecture), figures in TABLES.items():
         theirs = published.load(experiment, architecture)
@@ -72,8 +84,8 @@ def pairs(column: str = "ncut") -> pd.DataFrame:
         theirs = theirs.rename(
             columns={f"{column}_mean": "published_mean", f"{column}_sd": "published_sd", "n_networks": "published_n"}
         )
-        both = theirs.merge(ours.reset_index(), on=keys, suffixes=("", "_ours"))
-        both = both[both["published_mean"].notna() & both["sd"].notna()]
+        both = theirs.merge(ours.reset_index(), on=keys, how="left", suffixes=("", "_ours"))
+        both = both[both["published_mean"].notna()]
         parts.append(both[both["null_model"] == "layer"] if column == "ncut" else both)
     columns = [*_CONDITION, "mean", "sd", "n", "published_mean", "published_sd", "published_n"]
     return pd.concat(parts, ignore_index=True)[columns]

@@ -12,7 +12,7 @@ import pandas as pd
 from clusterability.catalogue import TITLES
 
 _RELATIONS = {"<": operator.lt, ">": operator.gt, "≤": operator.le, "≥": operator.ge}
-_NAMES = {"ncut": "n-cut", "shuffled_mean": "shuffled n-cut", "test_accuracy": "test accuracy"}
+_NAMES = {"ncut": "n-cut", "shuffled_mean": "shuffled n-cut"}
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def every_network(
         return _not_evaluated(statement, condition)
     true = _RELATIONS[relation](chosen[column], bound)
     counts = true.groupby(chosen["dataset"], sort=False).agg(["sum", "size"])
-    test = f"{_NAMES.get(column, column)} {relation} {bound:.3g}"
+    test = f"{_named(column)} {relation} {bound:.3g}"
     numbers = "; ".join(
         f"{TITLES[dataset]}: {test} in {row['sum']} of {row['size']} networks" for dataset, row in counts.iterrows()
     )
@@ -89,10 +89,12 @@ def compare(
     ----------
     first, second : str
         Conditions.
+    relation : {"<", ">", "≤", "≥", "≈"}
+        "≈": the two are less than ``margin`` apart.
     statistic : {"mean", "std"}
         Over the networks of a condition.
     margin : float
-        Added to the statistic of ``second`` before it is compared.
+        Added to the statistic of ``second`` before it is compared; or see ``relation``.
     by_dataset : bool
         False: the conditions may have data sets of their own, and are compared across them.
     """
@@ -103,7 +105,10 @@ def compare(
         if not {first, second} <= set(groups.index):
             continue
         a, b = groups.loc[first], groups.loc[second]
-        verdicts.append(bool(_RELATIONS[relation](a[statistic], b[statistic] + margin)))
+        if relation == "≈":
+            verdicts.append(bool(abs(a[statistic] - b[statistic]) < margin))
+        else:
+            verdicts.append(bool(_RELATIONS[relation](a[statistic], b[statistic] + margin)))
         place = f"{TITLES[dataset]}: " if by_dataset else ""
         numbers.append(f"{place}{first} {_described(column, a)}, {second} {_described(column, b)}")
     if not verdicts:
@@ -133,12 +138,16 @@ def for_every(column: str, rows: pd.DataFrame, evaluate: Callable[[pd.DataFrame]
     return Claim(statement, not failing, f"holds for {holding}" + (f"; {failing}" if failing else ""))
 
 
+def _named(column: str) -> str:
+    return _NAMES.get(column, column.replace("_", " "))
+
+
 def _described(column: str, group: pd.Series) -> str:
     if math.isnan(group["mean"]):
-        return f"{_NAMES.get(column, column)} undefined (n = {group['size']:.0f})"
+        return f"{_named(column)} undefined (n = {group['size']:.0f})"
     mean = f"{group['mean']:.4g}".replace("-", "−")
     deviation = "" if math.isnan(group["std"]) else f" ± {group['std']:.2g}"
-    return f"{_NAMES.get(column, column)} {mean}{deviation} (n = {group['size']:.0f})"
+    return f"{_named(column)} {mean}{deviation} (n = {group['size']:.0f})"
 
 
 def _not_evaluated(statement: str, *conditions: str) -> Claim:

@@ -313,6 +313,12 @@ def run(
     return rows.loc[[run.key for run in runs]].reset_index(drop=True)
 
 
+def at_hand(figure: str, runs: Sequence[Run], *, kind: Kind = NETWORK_ROWS) -> pd.DataFrame:
+    """The rows of those runs that are under version control already, in their order; nothing is computed."""
+    rows = results.read(paths.results_file(figure, "paper"), kind.schema).set_index("key", drop=False)
+    return rows.loc[[run.key for run in runs if run.key in rows.index]].reset_index(drop=True)
+
+
 def _reusable(table: pd.DataFrame, prints: Mapping[str, str | None]) -> set[str]:
     """Keys of stored rows computed from the data at hand; without data at hand, of all stored rows."""
     known = {name: fingerprint for name, fingerprint in prints.items() if fingerprint is not None}

@@ -293,7 +293,13 @@ def provenance(rows: pd.DataFrame) -> HTML:
 
 
 def html(table: pd.DataFrame) -> HTML:
-    """A plain HTML table in a box that scrolls sideways on narrow screens."""
+    """A plain HTML table in a box that scrolls sideways on narrow screens; in words, if it has no rows.
+
+    >>> html(pd.DataFrame()).data
+    '<p>No rows.</p>'
+    """
+    if table.empty:
+        return HTML("<p>No rows.</p>")
     text = table.to_html(index=False, border=0, classes="dataframe", justify="left")
     return HTML(f'<div class="table-box">{text}</div>')
 

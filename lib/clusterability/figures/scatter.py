@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -13,7 +15,9 @@ from clusterability.tables import STATES
 _NCUT = "n-cut (lower: more clusterable)"
 
 
-def ncut_against_z(rows: pd.DataFrame, published: pd.DataFrame) -> Figure:
+def ncut_against_z(
+    rows: pd.DataFrame, published: pd.DataFrame, *, title: str = "", only: Sequence[str] = ()
+) -> Figure:
     """n-cut against z-score, a column of panels a data set, a row a pruning state.
 
     Parameters
@@ -22,9 +26,14 @@ def ncut_against_z(rows: pd.DataFrame, published: pd.DataFrame) -> Figure:
         Result rows.
     published : DataFrame
         As :func:`clusterability.published.load` gives it; empty or lacking conditions is fine.
+    title : str
+        Above all panels; what the picture must say wherever it is shown.
+    only : sequence of str
+        Conditions to draw, as they look among all; by default all.
     """
     datasets, states = rows["dataset"].unique(), rows["pruned"].unique()
     looks = styles(list(rows["condition"].unique()))
+    looks = {condition: look for condition, look in looks.items() if not only or condition in only}
     any_published = False
     with new_figure(max(6.4, 4.2 * len(datasets)), 0.9 + 3.5 * len(states)) as figure:
         panels = figure.subplots(len(states), len(datasets), sharey="row", squeeze=False)
@@ -49,6 +58,8 @@ def ncut_against_z(rows: pd.DataFrame, published: pd.DataFrame) -> Figure:
         if any_published:
             handles.append(handle("published mean ± sd", PUBLISHED, "+", markersize=11))
         legend(figure, handles, columns=3 if len(datasets) == 1 else 6)
+        if title:
+            figure.suptitle(title, fontsize="medium", fontweight="bold")
     return figure
 
 
