@@ -36,3 +36,9 @@ def in_folder(tmp_path, monkeypatch):
     """An empty working directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A folder that takes new rows and trained networks, so that nothing is read or left elsewhere."""
+    return tmp_path_factory.mktemp("home")

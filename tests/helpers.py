@@ -1,7 +1,10 @@
 """Networks and graphs to test with, built without the library; and commands as a user types them."""
 
 import itertools
+import re
+import shutil
 
+import nbformat
 import numpy as np
 import torch
 from click.testing import CliRunner
@@ -107,3 +110,34 @@ def assert_sequential_state(network, model, **tolerance):
     for ours, layer in zip(network.normalizations, normalizations, strict=True):
         theirs = torch.stack([layer.weight, layer.bias, layer.running_mean, layer.running_var])
         assert_allclose(ours, theirs.detach(), **tolerance)
+
+
+def code_cells(content):
+    return [cell for cell in content.cells if cell.cell_type == "code"]
+
+
+def assert_quick_preset_runs_again_to_the_same_bytes(figure, home, monkeypatch):
+    """Run a page twice with what is computed kept in ``home``: first all is computed, then nothing."""
+    monkeypatch.setenv("CLUSTERABILITY_LOCAL", str(home))
+    shutil.rmtree(home / "results", ignore_errors=True)  # pages may share rows; trained networks stay
+
+    def run(target):
+        result = CliRunner().invoke(main, ["run", figure.name, "--preset", "quick", "--output", str(target)])
+        assert result.exit_code == 0, result.output
+        return target / f"{figure.name}.ipynb", result.stderr
+
+    first, said = run(home / "first")
+    computed = re.findall(r"0 of (\d+) rows at hand, (\d+) to compute", said)
+    assert len(computed) == said.count("rows at hand")
+    assert all(there == missing for there, missing in computed)
+    content = nbformat.read(first, as_version=4)
+    assert [c.execution_count for c in code_cells(content)] == list(range(1, len(code_cells(content)) + 1))
+    text = "".join(o.data.get("text/html", "") for c in code_cells(content) for o in c.outputs if "data" in o)
+    assert text
+    assert "not evaluated" not in text
+    second, said = run(home / "second")
+    assert re.findall(r"(\d+) of \1 rows at hand, 0 to compute", said) == [there for there, _ in computed]
+    assert first.read_bytes() == second.read_bytes()
+    for suffix in ("svg", "pdf", "png"):
+        files = [(home / turn / "figures" / f"{figure.name}.{suffix}") for turn in ("first", "second")]
+        assert files[0].read_bytes() == files[1].read_bytes()

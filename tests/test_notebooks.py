@@ -1,21 +1,15 @@
-"""The book's notebooks: stored cleanly, and running from end to end with the quick preset."""
+"""The book's notebooks are stored cleanly. tests/test_quick_presets_*.py run them."""
 
 import re
-import shutil
 
 import nbformat
 import pytest
-from click.testing import CliRunner
 
 from clusterability import notebooks, paths
-from clusterability.cli import main
 from clusterability.errors import InputError
+from helpers import code_cells
 
 PAGES = notebooks.pages()
-
-
-def code_cells(content):
-    return [cell for cell in content.cells if cell.cell_type == "code"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -58,39 +52,6 @@ def test_small_files_are_small():
         files = list((paths.data_folder() / folder).iterdir())
         assert files
         assert all(path.stat().st_size < 1_000_000 for path in files)
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    """A folder that takes new rows and trained networks, so that nothing is read or left elsewhere."""
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.mark.parametrize("figure", notebooks.figures().values(), ids=lambda figure: figure.name)
-def test_quick_preset_runs_and_runs_again_to_the_same_bytes(figure, home, monkeypatch):
-    monkeypatch.setenv("CLUSTERABILITY_LOCAL", str(home))
-    shutil.rmtree(home / "results", ignore_errors=True)  # pages may share rows; trained networks stay
-
-    def run(target):
-        result = CliRunner().invoke(main, ["run", figure.name, "--preset", "quick", "--output", str(target)])
-        assert result.exit_code == 0, result.output
-        return target / f"{figure.name}.ipynb", result.stderr
-
-    first, said = run(home / "first")
-    computed = re.findall(r"0 of (\d+) rows at hand, (\d+) to compute", said)
-    assert len(computed) == said.count("rows at hand")
-    assert all(there == missing for there, missing in computed)
-    content = nbformat.read(first, as_version=4)
-    assert [c.execution_count for c in code_cells(content)] == list(range(1, len(code_cells(content)) + 1))
-    text = "".join(o.data.get("text/html", "") for c in code_cells(content) for o in c.outputs if "data" in o)
-    assert text
-    assert "not evaluated" not in text
-    second, said = run(home / "second")
-    assert re.findall(r"(\d+) of \1 rows at hand, 0 to compute", said) == [there for there, _ in computed]
-    assert first.read_bytes() == second.read_bytes()
-    for suffix in ("svg", "pdf", "png"):
-        files = [(home / turn / "figures" / f"{figure.name}.{suffix}") for turn in ("first", "second")]
-        assert files[0].read_bytes() == files[1].read_bytes()
 
 
 def test_a_failed_run_leaves_the_earlier_file(tmp_path):
