@@ -55,6 +55,9 @@ def test_claims_about_absent_conditions_are_not_evaluated(rows):
         assert claim.holds is None
         assert claim.verdict == "not evaluated"
         assert "L1 Reg" in claim.numbers
+        assert claims.decided([claim, every_network("", rows, "Control", "z", ">", 9)]) == [
+            every_network("", rows, "Control", "z", ">", 9)
+        ]
 
 
 def test_a_comparison_gives_means_spreads_and_numbers_of_networks(rows):

@@ -13,7 +13,8 @@ from clusterability.pruning import magnitude_mask
 from clusterability.significance import Measurement, measure
 from helpers import invoke, refused
 
-KEYS = ["ncut", "shuffled_mean", "shuffled_sd", "z", "p", "effective_clusters", "in_out_ratio", "vertices", "labels"]
+KEYS = ["ncut", "shuffled_mean", "shuffled_sd", "z", "p", "effective_clusters", "negligible_clusters", "in_out_ratio",
+        "vertices", "labels"]  # fmt: skip
 
 
 @pytest.fixture
@@ -81,6 +82,17 @@ def test_measure_without_json_is_for_people(in_folder, matrices):
     assert result.exit_code == 0
     for word in ("n-cut", "shuffled", "z", "p", "in/out ratio", "30 vertices"):
         assert word in result.stdout
+    assert "beware" not in result.stdout
+
+
+def test_measure_warns_of_dead_neurons(in_folder, matrices):
+    matrices[0][3], matrices[1][:, 3], matrices[1][1], matrices[2][:, 1] = [1e-25] * 4
+    matrices[1][1, 3] = 1e-20
+    save_npz("net.npz", matrices)
+    n_dead = measured("net.npz")["negligible_clusters"]
+    assert n_dead in (1, 2)
+    result = invoke("measure", "net.npz", "--clusters", 3, "--shuffles", 1)
+    assert f"clusters of next to no volume: {n_dead} (dead neurons" in result.stdout
 
 
 def test_one_shuffle_has_no_z_score(in_folder, matrices):

@@ -15,7 +15,7 @@ from clusterability.graphs import layered_graph
 from helpers import dense_adjacency, networks, planted_network, random_network
 
 
-def ncut_by_definition(adjacency, labels):
+def ncut_by_definition(adjacency, labels, epsilon=0.0):
     total = 0.0
     for cluster in set(labels.tolist()):
         leaving = volume = 0.0
@@ -25,7 +25,7 @@ def ncut_by_definition(adjacency, labels):
                     volume += adjacency[i, j]
                     if labels[j] != cluster:
                         leaving += adjacency[i, j]
-        total += leaving / volume
+        total += leaving / (volume + epsilon)
     return total
 
 
@@ -38,13 +38,13 @@ def networks_and_labels(draw):
     return matrices, rng.integers(k, size=n)
 
 
-@given(networks_and_labels())
-def test_ncut_equals_its_definition(case):
+@given(networks_and_labels(), st.sampled_from([0.0, 1e-8, 0.5]))
+def test_ncut_equals_its_definition(case, epsilon):
     matrices, labels = case
     adjacency = dense_adjacency(matrices)
-    expected = ncut_by_definition(adjacency, labels)
+    expected = ncut_by_definition(adjacency, labels, epsilon)
     for graph in (layered_graph(matrices), adjacency, scipy.sparse.csr_array(adjacency)):
-        assert_allclose(ncut(graph, labels), expected, atol=1e-10)
+        assert_allclose(ncut(graph, labels, epsilon), expected, atol=1e-10)
 
 
 @given(networks(connected=True), st.data())

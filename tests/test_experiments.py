@@ -466,6 +466,7 @@ def test_rows_keep_every_shuffle_and_the_spectrum(project):
     assert results.numbers(row["volume_shares"]).sum() == pytest.approx(1, abs=1e-5)
 
 
-def test_settings_without_shuffles_are_refused():
-    with pytest.raises(InputError, match="n_shuffles 0"):
-        experiments.settings({"paper": {"n_shuffles": 50}}, "paper", n_shuffles=0)
+@pytest.mark.parametrize("name", ["n_shuffles", "every"])
+def test_settings_without_shuffles_or_moments_are_refused(name):
+    with pytest.raises(InputError, match=f"{name} 0"):
+        experiments.settings({"paper": {name: 50}}, "paper", **{name: 0})

@@ -8,7 +8,17 @@ import pytest
 from matplotlib.collections import PathCollection
 from matplotlib.container import ErrorbarContainer
 
-from clusterability import agreement, constructed, figures, importance, published, results, summary, tables
+from clusterability import (
+    agreement,
+    constructed,
+    experiments,
+    figures,
+    importance,
+    published,
+    results,
+    summary,
+    tables,
+)
 
 
 @pytest.fixture
@@ -117,11 +127,29 @@ def test_the_overview_counts_networks_beyond_all_their_shuffles(rows):
     assert summary.headline(rows, rows)["control_before"] == "8 of 10"
 
 
+@pytest.mark.parametrize(
+    ("store", "words"), [("small", "smaller"), ("paper", "the published"), ("custom", "another")]
+)
+def test_the_scale_of_an_experiment_is_told_in_words(rows, store, words):
+    settings = experiments.Settings({"n_replicates": 2, "n_shuffles": 50, "epochs": 2, "pruning_epochs": 3}, store)
+    told = summary.scale(settings, rows[:4], list(range(20)))
+    assert words in told["scale"].lower()
+    assert (told["epochs"], told["n_full"], told["n_full_wanted"]) == ("2 + 3", 4, 20)
+
+
+def test_provenance_of_several_tables_counts_every_row_once(rows):
+    texts = dict.fromkeys(("date", "data", "architecture", "device", "version", "software"), "a")
+    table = rows[rows["dataset"] == "mnist"].assign(**texts, seed=range(10), seconds=1.0, key=list("abcdefghij"))
+    for given in ((table,), (table[:4], table[:0]), (table[:6], table[3:])):
+        n_rows = len(pd.concat(given).drop_duplicates("key"))
+        assert re.search(rf"<td>Rows</td>\s*<td>{n_rows}</td>", tables.provenance(*given).data)
+
+
 @pytest.fixture
 def measured(rows):
     """Rows of both pruning states and null models, along training, with all that figures draw."""
     rng = np.random.default_rng(1)
-    seeded = rows.assign(seed=list(range(5)) * 4, epochs=2, n_eigenvectors=4)
+    seeded = rows.assign(seed=list(range(5)) * 4, epochs=2, pruning_epochs=2, n_eigenvectors=4)
     parts = [
         seeded.assign(
             pruned=epoch > 2, epoch=epoch, n_clusters=k, null_model=null, ncut=rng.uniform(8, 10, len(seeded)),
@@ -179,6 +207,17 @@ def test_every_network_is_a_line_along_training(measured):
     drawn = sorted(tuple(line.get_ydata()) for line in lines(figure))
     own = here[here["n_clusters"] == 4].sort_values("epoch")
     assert drawn == sorted(tuple(part["ncut"]) for _, part in own.groupby(["dataset", "condition", "seed"]))
+
+
+def test_published_means_stand_at_their_epoch(measured):
+    here = measured[(measured["null_model"] == "layer") & (measured["dataset"] == "mnist")]
+    there = pd.DataFrame({"dataset": ["mnist", "digits"], "epoch": 2, "ncut_mean": [7.5, 1], "ncut_sd": [0.2, 0.5]})
+    figure = figures.along_training(here, [("n-cut", "linear", [(4, "ncut", "trained")])], there)
+    bars = [bar for panel in figure.axes for bar in panel.containers if isinstance(bar, ErrorbarContainer)]
+    assert len(bars) == len(figure.axes) == 2
+    for bar in bars:
+        assert bar.lines[0].get_xydata().tolist() == [[2, 7.5]]
+    assert "published mean ± sd" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def test_every_network_is_a_line_over_the_numbers_of_clusters(measured):

@@ -192,6 +192,24 @@ def test_p_of_networks_without_structure_is_uniform():
     assert 0.3 < np.mean(spread) < 0.7
 
 
+def test_dead_neurons_make_a_free_cluster_where_something_is_added_to_volumes():
+    rng = np.random.default_rng(5)
+    alive = random_network([30, 30, 30], rng)
+    matrices = [np.pad(matrix, (0, 4)) for matrix in alive]
+    for matrix in matrices:
+        matrix[-4:], matrix[:, -4:] = 1e-30 * rng.random((4, 34)) ** 9, 1e-30 * rng.random((34, 4)) ** 9
+    exact, released = (measure(matrices, Measurement(8, 20, volume_epsilon=epsilon), 0) for epsilon in (None, 1e-8))
+    for own, other in zip(exact.labels, released.labels, strict=True):
+        assert_array_equal(own, other)
+    # Shuffles mix the tiny weights among the others, so that no vertex is dead in them.
+    assert_allclose(released.shuffled_ncuts, exact.shuffled_ncuts, rtol=1e-6)
+    assert released.ncut < exact.ncut - 0.5
+    assert exact.negligible_clusters >= 1
+    assert measure(alive, Measurement(8, 0), 0).negligible_clusters == 0
+    assert "volume_epsilon" in Measurement(volume_epsilon=1e-8).as_dict()
+    assert "volume_epsilon" not in Measurement().as_dict()
+
+
 def test_progress_is_told_of_every_clustering():
     told = []
     matrices = random_network([10, 8, 6], np.random.default_rng(8))
@@ -207,6 +225,8 @@ def test_progress_is_told_of_every_clustering():
         ({"n_shuffles": -1}, "-1 shuffles"),
         ({"n_eigenvectors": 0}, "0 eigenvectors"),
         ({"n_starts": 0}, "0 starts"),
+        ({"volume_epsilon": -1e-8}, "volume_epsilon -1e-08"),
+        ({"volume_epsilon": float("nan")}, "volume_epsilon nan"),
         ({"null_model": "weights"}, "'weights'"),
     ],
 )

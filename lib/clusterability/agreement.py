@@ -18,12 +18,14 @@ from clusterability.comparison import (
 )
 from clusterability.tables import STATES
 
-_MLP, _SMALL_MLP, _CNN, _VGG = "mlp 784-256x4-10", "mlp 49-64x3-10", "small cnn", "vgg16"
+_MLP, _REGRESSION, _SMALL_MLP = "mlp 784-256x4-10", "mlp 2-256x4-512", "mlp 49-64x3-10"
+_CNN, _VGG = "small cnn", "vgg16"
 TABLES = {
     ("factors", _MLP): [
         "mlp-regularization", "mlp-regularization-pruned", "mlp-clusterable-init", "mlp-halves",
         "control-distribution",
     ],
+    ("factors", _REGRESSION): ["mlp-polynomials"],
     ("factors", _CNN): ["cnn-regularization", "cnn-regularization-pruned", "cnn-clusterable-init", "cnn-stacked"],
     ("factors", _VGG): ["vgg-regularization", "vgg-clusterable-init"],
     ("random init", _MLP): ["random-init"],

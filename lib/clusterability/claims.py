@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -12,7 +12,10 @@ import pandas as pd
 from clusterability.catalogue import TITLES
 
 _RELATIONS = {"<": operator.lt, ">": operator.gt, "≤": operator.le, "≥": operator.ge}
-_NAMES = {"ncut": "n-cut", "shuffled_mean": "shuffled n-cut"}
+_NAMES = {
+    "ncut": "n-cut", "released_ncut": "n-cut as released", "released_z": "z as released",
+    "shuffled_mean": "shuffled n-cut",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,11 @@ def for_every(column: str, rows: pd.DataFrame, evaluate: Callable[[pd.DataFrame]
         f"not for {value} ({evaluated[value].numbers})" for value, holds in verdicts.items() if not holds
     )
     return Claim(statement, not failing, f"holds for {holding}" + (f"; {failing}" if failing else ""))
+
+
+def decided(evaluated: Sequence[Claim]) -> list[Claim]:
+    """The claims whose rows are there: those that hold and those that do not."""
+    return [claim for claim in evaluated if claim.holds is not None]
 
 
 def _named(column: str) -> str:

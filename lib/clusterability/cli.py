@@ -138,6 +138,7 @@ def measure(network, clusters, shuffles, seed, null_model, as_json, **options) -
         "z": None if result.z != result.z else result.z,
         "p": result.p,
         "effective_clusters": result.effective_clusters,
+        "negligible_clusters": result.negligible_clusters,
         "in_out_ratio": None if result.in_out_ratio == float("inf") else result.in_out_ratio,
         "vertices": result.n_vertices,
         **structure,
@@ -155,6 +156,9 @@ def measure(network, clusters, shuffles, seed, null_model, as_json, **options) -
     click.echo(f"p              {report['p']:.4f}")
     click.echo(f"in/out ratio   {ratio}")
     click.echo(f"cluster sizes  {sizes}  (by volume: {result.effective_clusters:.1f} effective clusters)")
+    if result.negligible_clusters:
+        dead = f"clusters of next to no volume: {result.negligible_clusters}"
+        click.echo(f"beware         {dead} (dead neurons; the n-cut says little about the others)")
 
 
 def _network(network, seed, *, architecture, input_shape, part, input_layer, norm, fold):

@@ -34,7 +34,12 @@ def n_starts(n_vertices: int) -> int:
 
 
 def spectral_clustering(
-    graph: Graph, n_clusters: int, seed: int, n_init: int | None = None, n_eigenvectors: int | None = None
+    graph: Graph,
+    n_clusters: int,
+    seed: int,
+    n_init: int | None = None,
+    n_eigenvectors: int | None = None,
+    volume_epsilon: float = 0.0,
 ) -> Clustering:
     """Normalized spectral clustering (Shi & Malik, 2000; von Luxburg, 2007, random-walk form).
 
@@ -50,6 +55,8 @@ def spectral_clustering(
     n_eigenvectors : int, optional
         Dimensions in which k-means clusters, the constant eigenvector included; by default as many
         as there are clusters.
+    volume_epsilon : float
+        Of the n-cut that is returned, see :func:`ncut`; the labels do not depend on it.
 
     Raises
     ------
@@ -65,7 +72,7 @@ def spectral_clustering(
     check_n_clusters(n_clusters, n)
     coordinates = embedding(graph, n_eigenvectors or n_clusters)
     labels, _ = kmeans(coordinates, n_clusters, n_init or n_starts(n), seed)
-    return Clustering(labels, ncut(graph, labels))
+    return Clustering(labels, ncut(graph, labels, volume_epsilon))
 
 
 def check_n_clusters(n_clusters: int, n_vertices: int | None = None) -> None:
@@ -76,18 +83,24 @@ def check_n_clusters(n_clusters: int, n_vertices: int | None = None) -> None:
         raise InputError(f"{n_clusters} clusters asked of a graph of {n_vertices} vertices")
 
 
-def ncut(graph: Graph, labels: np.ndarray) -> float:
-    """Normalized cut Σ_i W(X_i, not X_i) / vol(X_i) of a partition (C, section 2.2).
+def ncut(graph: Graph, labels: np.ndarray, volume_epsilon: float = 0.0) -> float:
+    """Normalized cut Σ_i W(X_i, not X_i) / (vol(X_i) + ε) of a partition, ε = 0 (C, section 2.2).
 
     Parameters
     ----------
     graph : LayeredGraph, ChannelGraph, or symmetric adjacency (n, n), sparse or dense
     labels : ndarray (n,) of int, 0 or more
+    volume_epsilon : float
+        ε. The released experiments have 10⁻⁸ there, so that a cluster of still smaller volume is free.
 
     Returns
     -------
     float
         Between 0 and the number of clusters; clusters without vertices count nothing.
+
+    >>> tiny = np.array([[0, 1e-12, 0], [1e-12, 0, 1], [0, 1, 0]])
+    >>> [round(ncut(tiny, np.array([0, 1, 1]), epsilon), 3) for epsilon in (0, 1e-8)]
+    [1.0, 0.0]
     """
     n_clusters = int(labels.max()) + 1
     one_hot = np.zeros((len(labels), n_clusters))
@@ -102,7 +115,8 @@ def ncut(graph: Graph, labels: np.ndarray) -> float:
         times = graph.times if isinstance(graph, ChannelGraph) else scipy.sparse.csr_array(graph).dot
         within = (times(one_hot) * one_hot).sum(axis=0)
     occupied = volume > 0
-    return float(np.maximum(1 - within[occupied] / volume[occupied], 0).sum())
+    within, volume = within[occupied], volume[occupied]
+    return float((np.maximum(1 - within / volume, 0) * (volume / (volume + volume_epsilon))).sum())
 
 
 def shares(labels: np.ndarray, amounts: np.ndarray) -> np.ndarray:

@@ -248,7 +248,7 @@ def settings(presets: Mapping[str, Mapping], preset: str, **replacements) -> Set
     Raises
     ------
     InputError
-        There is no such preset, or there are no shuffles to compare with.
+        There is no such preset, there are no shuffles to compare with, or no epochs between measurements.
 
     >>> chosen = settings({"paper": {"epochs": 20, "seed": 0}}, "paper", epochs=None, seed=3)
     >>> chosen.epochs, chosen.seed, chosen.store
@@ -258,8 +258,9 @@ def settings(presets: Mapping[str, Mapping], preset: str, **replacements) -> Set
         raise InputError(f"no preset is called {preset!r}: choose from {', '.join(presets)}")
     given = {name: value for name, value in replacements.items() if value is not None}
     values = {**presets[preset], **given}
-    if values.get("n_shuffles", 1) < 1:
-        raise InputError(f"n_shuffles {values['n_shuffles']}: at least 1 is needed")
+    for name in ("n_shuffles", "every"):
+        if values.get(name, 1) < 1:
+            raise InputError(f"{name} {values[name]}: at least 1 is needed")
     return Settings(values, preset if values == dict(presets[preset]) else "custom")
 
 

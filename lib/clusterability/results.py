@@ -211,6 +211,22 @@ def with_largest_shares(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def with_negligible_clusters(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of :data:`NETWORKS` with ``negligible_clusters``, the number of clusters that hold less than about 10⁻⁸
+    of the volume, and ``negligible_vertices``, the number of vertices in them.
+
+    >>> rows = pd.DataFrame({"volume_shares": ["0.6 0.4 0"], "vertex_shares": ["0.5 0.3 0.2"], "vertices": [10]})
+    >>> with_negligible_clusters(rows)[["negligible_clusters", "negligible_vertices"]].to_numpy().tolist()
+    [[1, 2]]
+    """
+    empty = [numbers(text) == 0 for text in rows["volume_shares"]]
+    shares = [numbers(text)[mask].sum() for text, mask in zip(rows["vertex_shares"], empty, strict=True)]
+    return rows.assign(
+        negligible_clusters=[int(mask.sum()) for mask in empty],
+        negligible_vertices=np.rint(np.array(shares) * rows["vertices"]).astype(int),
+    )
+
+
 def changes(rows: pd.DataFrame, columns: Sequence[str], phases: Mapping[str, tuple[int, int]]) -> pd.DataFrame:
     """How numbers of networks measured along training change from one epoch to another.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -23,6 +24,7 @@ from clusterability.spectral import Graph, laplacian_eigenpairs
 
 NULL_MODELS = ("layer", "nonzero")
 _MORE_EIGENVALUES = 4  # than clusters, to see whether a gap follows the last one used
+_NEGLIGIBLE = 1e-8  # share of the volume
 _ROUNDING = 1e-12  # relative size of what n-cuts of the same graph and labels differ by
 
 
@@ -108,6 +110,8 @@ class Measurement:
         Dimensions of the embedding; by default as many as there are clusters.
     n_starts : int, optional
         Starts of k-means; by default :func:`clusterability.clustering.n_starts`.
+    volume_epsilon : float, optional
+        Added to the volumes in n-cuts, see :func:`clusterability.clustering.ncut`; by default nothing.
     """
 
     n_clusters: int = 12
@@ -115,6 +119,7 @@ class Measurement:
     null_model: str = "layer"
     n_eigenvectors: int | None = None
     n_starts: int | None = None
+    volume_epsilon: float | None = None
 
     def __post_init__(self) -> None:
         check_n_clusters(self.n_clusters)
@@ -125,6 +130,8 @@ class Measurement:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"{value} {words} asked for: at least 1 is needed")
+        if self.volume_epsilon is not None and not 0 <= self.volume_epsilon < math.inf:
+            raise InputError(f"volume_epsilon {self.volume_epsilon:g}: it must be finite and not negative")
 
     def as_dict(self) -> dict:
         """Plain dictionary, without options that change nothing."""
@@ -177,6 +184,11 @@ class Clusterability:
     def effective_clusters(self) -> float:
         """Number of clusters of equal volume that are as diverse as these."""
         return effective_number(self.volume_shares)
+
+    @property
+    def negligible_clusters(self) -> int:
+        """Number of clusters that hold less than 10⁻⁸ of the volume: dead neurons, each of which may cost 1."""
+        return int((self.volume_shares < _NEGLIGIBLE).sum())
 
     @property
     def in_out_ratio(self) -> float:
@@ -232,6 +244,7 @@ def measure(
         result = spectral_clustering(
             graph, measurement.n_clusters, int(clustering_seed.generate_state(1)[0]),
             n_init=measurement.n_starts, n_eigenvectors=measurement.n_eigenvectors,
+            volume_epsilon=measurement.volume_epsilon or 0.0,
         )  # fmt: skip
         if progress is not None:
             progress()

@@ -8,6 +8,7 @@ import pandas as pd
 
 from clusterability import agreement, paths, results
 from clusterability.catalogue import TITLES
+from clusterability.experiments import Settings
 from clusterability.tables import spread
 
 
@@ -56,6 +57,35 @@ def agreeing(margin: float) -> dict[str, str]:
         "n_equivalent": agreement.EQUIVALENT, "n_compatible": agreement.COMPATIBLE, "n_differing": agreement.DIFFERS,
     }  # fmt: skip
     return {"n_compared": str(len(verdicts)), **{key: str((verdicts == v).sum()) for key, v in names.items()}}
+
+
+def scale(settings: Settings, at_hand: pd.DataFrame, wanted: Sequence) -> dict[str, str | int]:
+    """What a figure's page says of the size of its experiment, for networks too large for every machine.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of the rows shown.
+    at_hand : DataFrame
+        Rows at the published scale that are stored.
+    wanted : sequence of Run
+        All of them.
+
+    Returns
+    -------
+    dict
+        ``scale``, in words; ``n_replicates``, ``n_shuffles``; ``epochs``, before and during pruning; ``n_full``
+        and ``n_full_wanted``, how many rows are at hand and wanted at the published scale.
+    """
+    kinds = {"paper": "At the published scale", "small": "At a smaller scale than published"}
+    return {
+        "scale": kinds.get(settings.store, "At another scale than published"),
+        "n_replicates": settings.n_replicates,
+        "n_shuffles": settings.n_shuffles,
+        "epochs": f"{settings.epochs} + {settings.pruning_epochs}",
+        "n_full": len(at_hand),
+        "n_full_wanted": len(wanted),
+    }
 
 
 def overview(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from clusterability.channel_graphs import ChannelGraph
 from clusterability.claims import Claim
 from clusterability.comparison import adjusted
 from clusterability.datasets import dimensions, sources
-from clusterability.published import PLACE
+from clusterability.published import PLACE, beside
 
 STATES = {False: "unpruned", True: "pruned"}
 """Pruning states for readers."""
@@ -74,6 +74,26 @@ def comparison(table: pd.DataFrame, columns: dict[str, str], percent: Sequence[s
                 cells[title] = spread(mean, sd, 0 if mean > 200 else digits)
         rows.append(cells)
     return html(pd.DataFrame(rows))
+
+
+def clusterability(rows: pd.DataFrame, published: pd.DataFrame) -> HTML:
+    """What most figures speak of, beside the published values: n-cut, shuffled n-cut, z-score, effective number
+    of clusters, and test accuracy, a row a data set and condition.
+
+    Parameters
+    ----------
+    rows, published : DataFrame
+        See :func:`clusterability.published.beside`.
+    """
+    columns = {
+        "ncut": "ncut", "shuffled_mean": "shuffled_ncut", "z": "z", "effective_clusters": "",
+        "test_accuracy": "test_accuracy",
+    }  # fmt: skip
+    headings = {
+        "ncut": "n-cut", "shuffled_mean": "shuffled n-cut", "z": "z", "effective_clusters": "effective clusters",
+        "test_accuracy": "test accuracy, %",
+    }  # fmt: skip
+    return comparison(beside(rows, published, columns), headings, percent=["test_accuracy"])
 
 
 def networks(rows: pd.DataFrame) -> HTML:
@@ -269,8 +289,10 @@ def datasets(names: Sequence[str]) -> HTML:
     return html(pd.DataFrame(lines))
 
 
-def provenance(rows: pd.DataFrame) -> HTML:
-    """Where the rows behind a figure come from, one line a data set."""
+def provenance(*tables: pd.DataFrame) -> HTML:
+    """Where the rows behind a figure come from, one line a data set; each row of several tables once, by its key."""
+    present = [table for table in tables if len(table)] or tables[:1]
+    rows = present[0] if len(present) == 1 else pd.concat(present).drop_duplicates("key")
     lines = []
     for dataset, part in rows.groupby("dataset", sort=False):
         dates = sorted(part["date"].unique())

@@ -12,7 +12,11 @@ from clusterability.figures.style import PUBLISHED, STYLES, handle, legend, new_
 from clusterability.tables import STATES
 
 
-def along_training(rows: pd.DataFrame, panels: list[tuple[str, str, list[tuple[int | None, str, str]]]]) -> Figure:
+def along_training(
+    rows: pd.DataFrame,
+    panels: list[tuple[str, str, list[tuple[int | None, str, str]]]],
+    published: pd.DataFrame | None = None,
+) -> Figure:
     """Numbers against the epochs passed, a column of panels a data set and condition.
 
     Parameters
@@ -22,6 +26,8 @@ def along_training(rows: pd.DataFrame, panels: list[tuple[str, str, list[tuple[i
     panels : list of (label, scale, curves)
         For every row of panels the vertical axis's label, its scale ("linear" or "log"), and its
         curves: number of clusters (None: any), column, name for the legend.
+    published : DataFrame, optional
+        ``dataset``, ``epoch``, and published means in columns COLUMN_mean, their deviations in COLUMN_sd.
     """
     places = list(rows[["dataset", "condition"]].drop_duplicates().itertuples(index=False))
     names = list(dict.fromkeys(name for _, _, curves in panels for _, _, name in curves))
@@ -39,13 +45,24 @@ def along_training(rows: pd.DataFrame, panels: list[tuple[str, str, list[tuple[i
                             network["epoch"], network[number], color=looks[name][0], marker=looks[name][1],
                             markersize=2.5, linewidth=0.9, alpha=0.7,
                         )  # fmt: skip
-                panel.axvline(networks["epochs"].iloc[0], color="0.6", linewidth=0.8, linestyle=":")
+                    if published is not None and f"{number}_mean" in published:
+                        there = published[published["dataset"] == dataset]
+                        panel.errorbar(
+                            there["epoch"], there[f"{number}_mean"], there[f"{number}_sd"], color=PUBLISHED,
+                            marker="P", markersize=6, linestyle="none", capsize=2, zorder=3,
+                        )  # fmt: skip
+                if networks["pruning_epochs"].any():
+                    panel.axvline(networks["epochs"].iloc[0], color="0.6", linewidth=0.8, linestyle=":")
                 panel.set_yscale(scale)
                 if column == 0:
                     panel.set_ylabel(label)
             axes[0, column].set_title(f"{TITLES[dataset]}, {condition}", fontsize=10)
             axes[-1, column].set_xlabel("epochs passed")
-        legend(figure, [handle(name, *look) for name, look in looks.items()], columns=3 * len(places))
+            axes[-1, column].xaxis.get_major_locator().set_params(integer=True)
+        handles = [handle(name, *look) for name, look in looks.items()]
+        if published is not None and len(published):
+            handles.append(handle("published mean ± sd", PUBLISHED, "P"))
+        legend(figure, handles, columns=max(2, 3 * len(places) // 2))
     return figure
 
 
