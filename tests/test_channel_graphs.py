@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import scipy.sparse
+import scipy.sparse.csgraph
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -107,6 +108,25 @@ def test_large_graphs_have_the_eigenpairs_of_a_dense_solver(sparse):
     laplacian = dense_laplacian(graph.adjacency.toarray())
     assert_allclose(values, scipy.linalg.eigvalsh(laplacian, subset_by_index=[0, 6]), atol=1e-8)
     assert_allclose(laplacian @ vectors, vectors * values, atol=1e-7)
+
+
+@pytest.mark.parametrize(("n_groups", "n_pairs"), [(12, 12), (12, 13), (4, 12), (20, 12)])
+def test_large_graphs_in_parts_have_eigenvalue_0_once_a_part(n_groups, n_pairs):
+    width = 12 * n_groups if n_groups > 4 else 260
+    n_layers = 1 + 1000 // width
+    model = nn.Sequential(*(nn.Conv2d(width, width, 1, groups=n_groups) for _ in range(n_layers)))
+    graph = channel_graph(trace(model, (width, 1, 1)))
+    normalized = graph.adjacency.toarray() / np.sqrt(np.outer(graph.degree, graph.degree))
+    expected = 1 - np.linalg.eigvalsh(normalized)[::-1][:n_pairs]
+    for same in (graph, graph.adjacency):
+        values, vectors = laplacian_eigenpairs(same, n_pairs)
+        assert_allclose(values, expected, atol=1e-9)
+        assert (values < 1e-9).sum() == min(n_groups, n_pairs)
+        assert_allclose(normalized @ vectors, vectors * (1 - values), atol=1e-7)
+        assert_allclose(vectors.T @ vectors, np.eye(n_pairs), atol=1e-8)
+    assert_array_equal(
+        graph.components(), scipy.sparse.csgraph.connected_components(graph.adjacency, directed=False)[1]
+    )
 
 
 def test_planted_groups_of_channels_are_found():

@@ -35,6 +35,16 @@ def test_a_comparison_must_hold_on_every_data_set(rows):
     assert compare("", rows, "z", "Dropout", "<", "Control").holds is True
 
 
+def test_accuracies_are_said_in_per_cent(rows):
+    rows = rows.assign(test_accuracy=0.9751)
+    assert (
+        "test accuracy in % 97.51 ± 0 (n = 2)"
+        in mean_against_bound("", rows, "Control", "test_accuracy", ">", 0).numbers
+    )
+    moments = every_network("", rows, "Control", "test_accuracy", ">", 0.9, noun="moments")
+    assert "test accuracy in % > 90 in 2 of 2 moments" in moments.numbers
+
+
 def test_spreads_can_be_compared(rows):
     mnist = rows[rows["dataset"] == "mnist"]
     assert compare("", mnist, "ncut", "Dropout", ">", "Control", statistic="std").holds is True

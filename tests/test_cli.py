@@ -1,16 +1,19 @@
 """Journeys on the command line, with right and wrong input."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch.nn.utils import prune
 
 from clusterability.networks import MLP, initialize
 from clusterability.notebooks import figures
 from clusterability.pruning import magnitude_mask
 from clusterability.significance import Measurement, measure
+from clusterability.weight_files import read_matrices
 from helpers import invoke, refused
 
 KEYS = ["ncut", "shuffled_mean", "shuffled_sd", "z", "p", "effective_clusters", "negligible_clusters", "in_out_ratio",
@@ -68,6 +71,26 @@ def test_a_sequential_models_state_dict_can_be_measured(in_folder):
     assert measured("model.pt")["vertices"] == 20
 
 
+@pytest.mark.parametrize("kind", ["pruned", "parameters", "sparse", "checkpoint"])
+def test_a_state_dict_as_users_keep_it(in_folder, kind):
+    model = torch.nn.Sequential(torch.nn.Linear(12, 12), torch.nn.ReLU(), torch.nn.Linear(12, 5))
+    for layer in (model[0], model[2]):
+        prune.l1_unstructured(layer, "weight", 0.5)
+    masked = [layer.weight.detach().numpy() for layer in (model[0], model[2])]
+    pruned = model.state_dict()
+    for layer in (model[0], model[2]):
+        prune.remove(layer, "weight")
+    kept = {
+        "pruned": pruned,
+        "parameters": dict(model.named_parameters()),
+        "sparse": {name: tensor.to_sparse() for name, tensor in model.state_dict().items()},
+        "checkpoint": {"epoch": 3, "model_state_dict": model.state_dict()},
+    }
+    torch.save(kept[kind], "kept.pt")
+    for found, expected in zip(read_matrices(Path("kept.pt")), masked, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_null_models_differ_on_a_sparse_network(in_folder):
     stack = initialize(MLP((30, 20, 20, 5)), [torch.Generator().manual_seed(0)])
     save_npz("net.npz", [(w * magnitude_mask(w, 0.8))[0].numpy() for w in stack.weights])
@@ -119,8 +142,8 @@ def test_measure_refuses_values_out_of_range(in_folder, matrices, options, words
 
 def _broken_files(matrices):
     def with_value(value):
-        changed = [matrix.copy() for matrix in matrices]
-        changed[1][0, 0] = value
+        changed = [matrix.astype(float) for matrix in matrices]
+        changed[1][0, :2] = value
         return changed
 
     def truncated(name):
@@ -156,6 +179,29 @@ def _broken_files(matrices):
         "conv.pt": (lambda name: torch.save({"w": torch.ones(2, 2, 3, 3)}, name), "more than two dimensions"),
         "list.pt": (lambda name: torch.save([torch.ones(2, 2)], name), "state_dict of tensors"),
         "model.pt": (lambda name: torch.save(torch.nn.Linear(2, 2), name), "weights_only"),
+        "huge.npz": (lambda name: save_npz(name, with_value(1e308)), "too large to be added up"),
+        "meta.pt": (
+            lambda name: torch.save({"w": torch.ones(2, 2, device="meta")}, name),
+            "numbers of w cannot be read",
+        ),
+        "complex.pt": (lambda name: torch.save({"w": torch.ones(2, 2).cfloat().conj()}, name), "real numbers"),
+        "norm.pt": (
+            lambda name: torch.save(
+                torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2)).state_dict(), name
+            ),
+            "batch normalization (1.running_var)",
+        ),
+        "normed.pt": (
+            lambda name: torch.save(
+                torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(2, 2)).state_dict(), name
+            ),
+            "parametrized weights",
+        ),
+        "ring.safetensors": (
+            lambda name: save_file({"encoder.weight": torch.ones(2, 5), "decoder.weight": torch.ones(5, 2)}, name),
+            "which layer is first (decoder.weight, encoder.weight)",
+        ),
+        "n" * 300 + ".npz": (lambda name: None, "is not a file"),
     }
 
 

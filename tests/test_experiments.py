@@ -144,6 +144,16 @@ def test_rows_at_hand_are_those_of_the_paper_s_table_in_the_order_of_the_runs(pr
     assert experiments.at_hand("another", wanted).empty
 
 
+def test_a_figure_takes_networks_that_another_has(project, computed):
+    first = run(small_grid())
+    before = dict(computed)
+    shared = experiments.run("another", small_grid(), shared=["figure"])
+    assert computed == before
+    pd.testing.assert_frame_equal(shared, first)
+    pd.testing.assert_frame_equal(experiments.at_hand("another", small_grid(), shared=["figure"]), first)
+    assert experiments.at_hand("another", small_grid()).empty
+
+
 def test_a_second_call_computes_nothing(project, monkeypatch):
     first = run(small_grid())
     table = table_file().read_bytes()

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -77,6 +78,16 @@ def test_a_factory_and_a_model_of_one_s_own():
     assert report("own_models_1:net", "--input-shape", "1,9,9")["vertices"] == 14
 
 
+@pytest.mark.parametrize(
+    ("name", "options"), [("googlenet", {"aux_logits": False, "init_weights": False}), ("regnet_x_400mf", {})]
+)
+def test_state_dicts_of_architectures_that_are_made_otherwise(name, options):
+    made = import_torchvision().models.get_model(name, weights=None, **options)
+    torch.save(made.state_dict(), "kept.pt")
+    read = models.torchvision_model_from(Path("kept.pt"), name)
+    assert all(torch.equal(a, b) for a, b in zip(read.state_dict().values(), made.state_dict().values(), strict=True))
+
+
 def test_options_choose_the_part_the_norm_and_folding():
     write_module(
         "own_models_2",
@@ -116,6 +127,7 @@ def test_an_mlp_of_one_s_own_is_measured_as_its_file_is():
         (["no_such_module:make"], ["no_such_module:make", "No module named"]),
         (["json:no_such_thing"], ["json:no_such_thing", "no attribute"]),
         (["json:dumps"], ["json:dumps", "missing"]),
+        (["sys:exit"], ["sys:exit", "SystemExit"]),
         (["builtins:dict"], ["builtins:dict", "dict", "torch.nn.Module"]),
         (["torch.nn:Identity"], ["Identity needs the shape", "--input-shape"]),
         (["torch.nn:Identity", "--input-shape", "3,x"], ["'3,x'"]),

@@ -359,7 +359,7 @@ class Apply(nn.Module):
     ("body", "layers", "words"),
     [
         (lambda x, _: x.permute(0, 2, 3, 1), [], ["body", "permute"]),
-        (lambda x, _: x * x.mean([2, 3], keepdim=True), [], ["body", "mul"]),
+        (lambda x, layers: x * layers[0](x).mean([2, 3], keepdim=True), [nn.Conv2d(4, 4, 1)], ["body", "mul"]),
         (lambda x, _: x.mean(1), [], ["body", "a mean over the axes"]),
         (lambda x, _: torch.cat([x, x], 2), [], ["body", "along axis 2"]),
         (lambda x, _: x + torch.flip(x, [1]), [], ["body", "flip"]),

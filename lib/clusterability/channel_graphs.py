@@ -13,6 +13,7 @@ from functools import cached_property
 
 import numpy as np
 import scipy.sparse
+import scipy.sparse.csgraph
 
 from clusterability.errors import InputError
 from clusterability.kernels import check_norm, kernel_norms
@@ -51,6 +52,20 @@ class Connection:
             norms = entries.reshape(self.norms.shape)
         return Connection(self.units, norms, self.sources)
 
+    @property
+    def n_edges(self) -> int:
+        """Pairs of vertices joined; those that two positions join count once."""
+        read = np.concatenate([source[source >= 0] for source in self.sources])
+        vertices = np.unique(read)
+        if len(vertices) == len(read):
+            return sum(int((_columns(self.norms, source >= 0) != 0).sum()) for source in self.sources)
+        joined = np.zeros((len(self.units), len(vertices)), bool)
+        nonzero = self.norms.toarray() != 0 if scipy.sparse.issparse(self.norms) else self.norms != 0
+        for source in self.sources:
+            present = source >= 0
+            joined[:, np.searchsorted(vertices, source[present])] |= nonzero[:, present]
+        return int(joined.sum())
+
 
 @dataclass(frozen=True, eq=False)
 class ChannelGraph:
@@ -76,11 +91,7 @@ class ChannelGraph:
     @property
     def n_edges(self) -> int:
         """Pairs of vertices that a weight joins which is not zero."""
-        return sum(
-            int((_columns(connection.norms, source >= 0) != 0).sum())
-            for connection in self.connections
-            for source in connection.sources
-        )
+        return sum(connection.n_edges for connection in self.connections)
 
     @cached_property
     def degree(self) -> np.ndarray:
@@ -112,6 +123,27 @@ class ChannelGraph:
                 places = (connection.units[rows], source[present][columns])
                 one_way = one_way + scipy.sparse.coo_array((block.data, places), one_way.shape).tocsr()
         return one_way + one_way.T
+
+    def components(self) -> np.ndarray:
+        """Which connected component every vertex is in (n_vertices,) of int64."""
+        ends, n_nodes = [], self.n_vertices  # nodes are the vertices, and the positions of every connection
+        for connection in self.connections:
+            norms, positions = connection.norms, n_nodes + np.arange(connection.norms.shape[1])
+            n_nodes += len(positions)
+            if not scipy.sparse.issparse(norms) and norms.all():  # a star joins what all edges join
+                rows = np.append(np.arange(norms.shape[0]), np.zeros(norms.shape[1], int))
+                columns = np.append(np.zeros(norms.shape[0], int), np.arange(norms.shape[1]))
+            else:
+                rows, columns = norms.nonzero()
+            ends.append((connection.units[rows], positions[columns]))
+            is_read = np.bincount(columns, minlength=len(positions)) > 0
+            for source in connection.sources:
+                chosen = is_read & (source >= 0)
+                ends.append((positions[chosen], source[chosen]))
+        first, second = (np.concatenate(side) for side in zip(*ends, strict=True))
+        joined = scipy.sparse.coo_array((np.ones(len(first), bool), (first, second)), (n_nodes, n_nodes))
+        labels = scipy.sparse.csgraph.connected_components(joined, directed=False)[1]
+        return np.unique(labels[: self.n_vertices], return_inverse=True)[1]
 
     def without_isolated(self) -> tuple[ChannelGraph, list[np.ndarray]]:
         """Delete the vertices of degree 0 (C, section 2.1).
@@ -196,14 +228,17 @@ def channel_graph(
     for index in inside:
         layer = layers[index]
         sources = tuple(
-            np.where(part >= 0, part + first[source], -1)
+            np.where(places >= 0, places + first[source], -1)
             for source, units in layer.sources.items()
             if source in first
-            for part in _once_each(units)
+            for places in _once_each(units)
         )
         if sources:
             units = first[index] + np.arange(layer.n_units)
-            connections.append(Connection(units, _norms(layer, norm), sources))
+            # What is read from outside the part is no edge, nor to be shuffled among the edges.
+            inner = np.any([source >= 0 for source in sources], axis=0)
+            norms = _columns(_norms(layer, norm), inner)
+            connections.append(Connection(units, norms, tuple(source[inner] for source in sources)))
     if not any(connection.entries().any() for connection in connections):
         raise InputError(f"the {part} part of the model has no edge: none of its layers reads another one of it")
     return ChannelGraph(tuple(layers[index].name for index in chosen), tuple(sizes), tuple(connections))
@@ -232,9 +267,15 @@ def check_part(part: str | None) -> None:
 
 def _norms(layer: Layer, norm: str) -> np.ndarray | scipy.sparse.csr_array:
     """Norms of a layer's kernels (units, positions), scaled by batch normalization."""
-    norms = kernel_norms(layer.kernel, norm)
+    try:
+        norms = kernel_norms(layer.kernel, norm)
+    except InputError as failure:
+        raise InputError(f"layer {layer.name!r}: {failure}") from failure
+    scales = [scale for scale in (layer.unit_scale, layer.position_scale) if scale is not None]
     if not np.isfinite(norms).all():
         raise InputError(f"layer {layer.name!r} holds weights that are NaN or infinite")
+    if not all(np.isfinite(scale).all() for scale in scales):
+        raise InputError(f"layer {layer.name!r} meets a batch normalization that is NaN or infinite")
     if layer.unit_scale is not None:
         norms = norms * layer.unit_scale[:, None]
     if layer.groups > 1:

@@ -14,7 +14,8 @@ from clusterability.catalogue import TITLES
 _RELATIONS = {"<": operator.lt, ">": operator.gt, "≤": operator.le, "≥": operator.ge}
 _NAMES = {
     "ncut": "n-cut", "released_ncut": "n-cut as released", "released_z": "z as released",
-    "shuffled_mean": "shuffled n-cut",
+    "shuffled_mean": "shuffled n-cut", "difference_of_ncuts": "difference of n-cuts",
+    "test_accuracy": "test accuracy in %",
 }  # fmt: skip
 
 
@@ -40,9 +41,18 @@ class Claim:
 
 
 def every_network(
-    statement: str, rows: pd.DataFrame, condition: str, column: str, relation: str, bound: float
+    statement: str,
+    rows: pd.DataFrame,
+    condition: str,
+    column: str,
+    relation: str,
+    bound: float,
+    *,
+    noun: str = "networks",
 ) -> Claim:
     """Claim that a number stands in ``relation`` to ``bound`` in every network of a condition.
+
+    ``noun`` is what the rows are called, where they are not a network each.
 
     >>> rows = pd.DataFrame({"dataset": "mnist", "condition": "Control", "z": [-3.0, -1.0]})
     >>> every_network("Clusterable.", rows, "Control", "z", "<", 0)
@@ -53,9 +63,9 @@ def every_network(
         return _not_evaluated(statement, condition)
     true = _RELATIONS[relation](chosen[column], bound)
     counts = true.groupby(chosen["dataset"], sort=False).agg(["sum", "size"])
-    test = f"{_named(column)} {relation} {bound:.3g}"
+    test = f"{_named(column)} {relation} {_factor(column) * bound:.3g}"
     numbers = "; ".join(
-        f"{TITLES[dataset]}: {test} in {row['sum']} of {row['size']} networks" for dataset, row in counts.iterrows()
+        f"{TITLES[dataset]}: {test} in {row['sum']} of {row['size']} {noun}" for dataset, row in counts.iterrows()
     )
     return Claim(statement, bool(true.all()), numbers)
 
@@ -150,11 +160,16 @@ def _named(column: str) -> str:
     return _NAMES.get(column, column.replace("_", " "))
 
 
+def _factor(column: str) -> int:
+    return 100 if column == "test_accuracy" else 1
+
+
 def _described(column: str, group: pd.Series) -> str:
     if math.isnan(group["mean"]):
         return f"{_named(column)} undefined (n = {group['size']:.0f})"
-    mean = f"{group['mean']:.4g}".replace("-", "−")
-    deviation = "" if math.isnan(group["std"]) else f" ± {group['std']:.2g}"
+    factor = _factor(column)
+    mean = f"{factor * group['mean']:.4g}".replace("-", "−")
+    deviation = "" if math.isnan(group["std"]) else f" ± {factor * group['std']:.2g}"
     return f"{_named(column)} {mean}{deviation} (n = {group['size']:.0f})"
 
 

@@ -269,6 +269,7 @@ def run(
     runs: Sequence[Run],
     *,
     kind: Kind = NETWORK_ROWS,
+    shared: Sequence[str] = (),
     store: str = "paper",
     device: str = "cpu",
     recompute: bool = False,
@@ -284,6 +285,8 @@ def run(
         Or of what suits ``kind``.
     kind : Kind
         What is computed of every network.
+    shared : sequence of str
+        Figures whose rows serve here too, where the networks are the same.
     device : str
         Where networks train, in PyTorch's words; rows computed elsewhere are reused all the same.
     recompute : bool
@@ -300,23 +303,29 @@ def run(
         A device that is not there, or a data set that cannot be had, before any long work.
     """
     check_device(device)
-    table, committed = paths.results_file(figure, store), paths.results_file(figure, "paper")
+    tables = [paths.results_file(name, place) for name in (figure, *shared) for place in (store, "paper")]
     names = {run.network.dataset: None for run in runs}
     prints = {name: data.fingerprint(name) for name in names}
-    stored = results.read_all(table, committed, schema=kind.schema)
+    stored = results.read_all(*tables, schema=kind.schema)
     reusable = set() if recompute else _reusable(stored, prints)
     missing = [run for run in runs if run.key not in reusable]
     say(f"{figure}: {len(runs) - len(missing)} of {len(runs)} rows at hand, {len(missing)} to compute")
     if missing:
-        compute(missing, kind, device, recompute, lambda rows: results.merge(table, rows, kind.schema))
-        stored = results.read_all(table, committed, schema=kind.schema)
+        compute(missing, kind, device, recompute, lambda rows: results.merge(tables[0], rows, kind.schema))
+        stored = results.read_all(*tables, schema=kind.schema)
     rows = stored.set_index("key", drop=False)
     return rows.loc[[run.key for run in runs]].reset_index(drop=True)
 
 
-def at_hand(figure: str, runs: Sequence[Run], *, kind: Kind = NETWORK_ROWS) -> pd.DataFrame:
-    """The rows of those runs that are under version control already, in their order; nothing is computed."""
-    rows = results.read(paths.results_file(figure, "paper"), kind.schema).set_index("key", drop=False)
+def at_hand(
+    figure: str, runs: Sequence[Run], *, kind: Kind = NETWORK_ROWS, shared: Sequence[str] = ()
+) -> pd.DataFrame:
+    """The rows of those runs that are under version control already, in their order; nothing is computed.
+
+    ``shared`` as for :func:`run`.
+    """
+    tables = [paths.results_file(name, "paper") for name in (figure, *shared)]
+    rows = results.read_all(*tables, schema=kind.schema).set_index("key", drop=False)
     return rows.loc[[run.key for run in runs if run.key in rows.index]].reset_index(drop=True)
 
 

@@ -82,6 +82,9 @@ def check_matrices(matrices: Sequence[np.ndarray]) -> None:
             raise InputError(f"layer {layer} has the shape {matrix.shape}: 2-D and not empty is needed")
         if not np.isfinite(matrix).all():
             raise InputError(f"layer {layer} holds weights that are NaN or infinite")
+        with np.errstate(over="ignore"):
+            if not np.isfinite(2 * len(matrices) * np.abs(matrix, dtype=np.float64).sum()):
+                raise InputError(f"layer {layer} holds weights too large to be added up")
     for layer, (first, second) in enumerate(pairwise(matrices)):
         if first.shape[0] != second.shape[1]:
             raise InputError(

@@ -38,7 +38,9 @@ def kernel_norms(kernel: np.ndarray, norm: str = "induced") -> np.ndarray:
     if norm == "frobenius":
         return np.sqrt(np.square(kernel, dtype=np.float64).sum(behind))
     if norm == "induced" and kernel.ndim > 4:
-        raise InputError(f"the induced norm is one of matrices, not of kernels with {kernel.ndim - 2} axes")
+        raise InputError(
+            f"the induced norm is one of matrices, not of kernels with {kernel.ndim - 2} axes: choose another"
+        )
     sizes = np.abs(kernel, dtype=np.float64)
     return sizes.sum(2).max(2) if norm == "induced" and kernel.ndim == 4 else sizes.sum(behind)
 

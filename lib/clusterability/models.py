@@ -56,8 +56,7 @@ class Classifier:
 
     def structure(self) -> ChannelGraph:
         """The same graph with a weight of 1 in every kernel's every place: no weights are made."""
-        with torch.device("meta"):
-            model = _bare(self.classifier)
+        model = _layout(self.classifier)
         model = model.to_empty(device="cpu")
         with torch.no_grad():
             for parameter in model.parameters():
@@ -130,11 +129,15 @@ def torchvision_model_from(path: Path, architecture: str) -> nn.Module:
     InputError
         An unknown architecture, or a file that is no state_dict of it.
     """
-    with torch.device("meta"):
-        last = list(_bare(architecture).state_dict())[-1]
+    expected = list(_layout(architecture).state_dict())
     tensors = read_tensors(path)
-    trained_on = {"num_classes": len(tensors[last])} if last in tensors and tensors[last].ndim else {}
-    model = _seeded(lambda: _bare(architecture, **trained_on), seed=0)
+    last, options = expected[-1], {}
+    if last in tensors and tensors[last].ndim:
+        options["num_classes"] = len(tensors[last])
+    auxiliary = [name for name in expected if name.lower().startswith("aux")]
+    if auxiliary and not any(name in tensors for name in auxiliary):
+        options["aux_logits"] = False
+    model = _seeded(lambda: _bare(architecture, **options), seed=0)
     try:
         model.load_state_dict(tensors)
     except RuntimeError as failure:
@@ -193,9 +196,18 @@ def _bare(architecture: str, **options) -> nn.Module:
     return _models(architecture).get_model(architecture, weights=None, **options)
 
 
+def _layout(architecture: str) -> nn.Module:
+    """The same without numbers, where torchvision can make it so."""
+    try:
+        with torch.device("meta"):
+            return _bare(architecture)
+    except NotImplementedError:
+        return _bare(architecture)
+
+
 def _seeded(make, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(seed % 2**63)
         return make()
 
 
@@ -208,7 +220,7 @@ def _made_by(name: str, seed: int) -> nn.Module:
         for part in attribute.split("."):
             made = getattr(made, part)
         model = made if isinstance(made, nn.Module) else _seeded(made, seed)
-    except Exception as failure:  # whatever a user's code raises
+    except (Exception, SystemExit) as failure:  # whatever a user's code raises
         said = _shortened(f"{type(failure).__name__}: {failure}".splitlines()[0])
         raise InputError(f"{name} could not be made: {said}") from failure
     finally:

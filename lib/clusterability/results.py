@@ -171,9 +171,9 @@ def read_all(*files: Path, schema: Schema = NETWORKS) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(schema.columns))
 
 
-def count(path: Path) -> int:
-    """Networks measured in a table of any kind, each at one moment."""
-    return pd.read_csv(path, usecols=["key"])["key"].nunique() if path.is_file() else 0
+def keys(path: Path) -> set[str]:
+    """Keys of a table of any kind: one for each network measured at one moment."""
+    return set(pd.read_csv(path, usecols=["key"])["key"]) if path.is_file() else set()
 
 
 def _rounded(value: float) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.linalg
 import scipy.sparse
+import scipy.sparse.csgraph
 import scipy.sparse.linalg
 
 from clusterability.channel_graphs import ChannelGraph
@@ -133,7 +134,8 @@ def _general_eigenpairs(graph: ChannelGraph | scipy.sparse.sparray | np.ndarray,
     degree = degrees(graph)
     if (degree <= 0).any():
         raise InputError("the graph has vertices of degree 0: delete them first")
-    scale, n = 1 / np.sqrt(degree), len(degree)
+    root, n = np.sqrt(degree), len(degree)
+    scale = 1 / root
     dense = n <= max(_DENSE_VERTICES, 2 * n_pairs)
     if isinstance(graph, ChannelGraph) and not dense:
 
@@ -148,9 +150,44 @@ def _general_eigenpairs(graph: ChannelGraph | scipy.sparse.sparray | np.ndarray,
     if dense:
         values, vectors = scipy.linalg.eigh(normalized.toarray(), subset_by_index=[n - n_pairs, n - 1])
     else:
-        start = np.sqrt(degree)  # the leading eigenvector; fixed, so that results repeat
-        noise = np.random.default_rng(0).uniform(0.5, 1.5, n)
-        values, vectors = scipy.sparse.linalg.eigsh(normalized, n_pairs, which="LA", v0=start * noise)
-        order = np.argsort(values)
-        values, vectors = values[order], vectors[:, order]
+        known = _null_vectors(graph, root, n_pairs)
+        values, vectors = np.ones(known.shape[1]), known[:, ::-1]
+        if len(values) < n_pairs:
+            others = _leading_eigenpairs(normalized, n_pairs - len(values), root, known)
+            values, vectors = np.append(others[0], values), np.hstack([others[1], vectors])
     return np.maximum(1 - values[::-1], 0), vectors[:, ::-1]
+
+
+def _null_vectors(
+    graph: ChannelGraph | scipy.sparse.sparray | np.ndarray, root: np.ndarray, at_most: int
+) -> np.ndarray:
+    """Orthonormal vectors (n, parts) of eigenvalue 0 of a graph in several parts, those of largest volume first.
+
+    Lanczos iterations start from one vector, and can miss copies of an eigenvalue. (n, 0) if there is one part.
+    """
+    if isinstance(graph, ChannelGraph):
+        part = graph.components()
+    else:
+        part = scipy.sparse.csgraph.connected_components(scipy.sparse.csr_array(graph), directed=False)[1]
+    if not part.any():
+        return np.zeros((len(root), 0))
+    volumes = np.bincount(part, weights=root**2)
+    chosen = np.argsort(-volumes, kind="stable")[:at_most]
+    return np.where(part[:, None] == chosen, root[:, None], 0) / np.sqrt(volumes[chosen])
+
+
+def _leading_eigenpairs(matrix, n_pairs: int, root: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The largest eigenvalues, ascending, of a symmetric matrix and their vectors, but for known vectors."""
+    start = root * np.random.default_rng(0).uniform(0.5, 1.5, len(root))  # fixed, so that results repeat
+    if known.shape[1]:
+        whole = scipy.sparse.linalg.aslinearoperator(matrix)
+
+        def without(vectors: np.ndarray) -> np.ndarray:
+            columns = vectors.reshape(len(root), -1)
+            return whole.matmat(columns) - known @ (known.T @ columns)
+
+        matrix = scipy.sparse.linalg.LinearOperator(whole.shape, without, matmat=without, dtype=np.float64)
+        start -= known @ (known.T @ start)
+    values, vectors = scipy.sparse.linalg.eigsh(matrix, n_pairs, which="LA", v0=start)
+    order = np.argsort(values)
+    return values[order], vectors[:, order]

@@ -38,9 +38,12 @@ def headline(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, str]:
 
 
 def totals(figures: Sequence[str], store: str) -> dict[str, str]:
-    """How many figures have rows, and how many rows there are, as texts (``n_figures``, ``n_rows``)."""
-    sizes = [results.count(paths.results_file(figure, store)) for figure in figures]
-    return {"n_figures": str(sum(size > 0 for size in sizes)), "n_rows": str(sum(sizes))}
+    """How many figures have rows, and how many rows there are, as texts (``n_figures``, ``n_rows``).
+
+    A network measured at one moment counts once, however many figures share it.
+    """
+    keys = [results.keys(paths.results_file(figure, store)) for figure in figures]
+    return {"n_figures": str(sum(map(bool, keys))), "n_rows": str(len(set().union(*keys)))}
 
 
 def agreeing(margin: float) -> dict[str, str]:

@@ -305,7 +305,9 @@ def provenance(*tables: pd.DataFrame) -> HTML:
                 "Seeds": f"{part['seed'].min()} to {part['seed'].max()}",
                 **{name: _listed(part[column]) for column, name in _COMPARED_WITH.items() if column in part},
                 "Device": _listed(part["device"]),
-                "Seconds a network": spread(part["seconds"].mean(), part["seconds"].std(), 0),
+                "Seconds a network, median and range": (
+                    f"{part['seconds'].median():.0f} ({part['seconds'].min():.0f} to {part['seconds'].max():.0f})"
+                ),
                 "Computed": dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}",
                 "Version": _listed(part["version"]),
                 "Software": _listed(part["software"]),
@@ -318,10 +320,10 @@ def html(table: pd.DataFrame) -> HTML:
     """A plain HTML table in a box that scrolls sideways on narrow screens; in words, if it has no rows.
 
     >>> html(pd.DataFrame()).data
-    '<p>No rows.</p>'
+    '<p>None so far.</p>'
     """
     if table.empty:
-        return HTML("<p>No rows.</p>")
+        return HTML("<p>None so far.</p>")
     text = table.to_html(index=False, border=0, classes="dataframe", justify="left")
     return HTML(f'<div class="table-box">{text}</div>')
 

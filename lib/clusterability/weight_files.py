@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from clusterability.arrays import read_npz
-from clusterability.errors import InputError
+from clusterability.errors import InputError, reason
 from clusterability.graphs import check_matrices
 
 FORMATS = ".npz, .safetensors, or a torch state_dict (.pt, .pth, .bin)"
@@ -58,6 +58,8 @@ def read_network(path: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
         if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)):
             raise InputError(f"{path}: {name} holds {array.dtype} values: real numbers are needed")
     names = _in_order(arrays)
+    if suffix == ".safetensors":
+        _check_beginning(path, arrays, names)
     try:
         matrices = [np.asarray(arrays[name], dtype=np.float64) for name in names]
         check_matrices(matrices)
@@ -80,6 +82,15 @@ def _in_order(arrays: Arrays) -> list[str]:
     """Names of the arrays in the order given if they chain so, else in their natural order."""
     given, natural = list(arrays), sorted(arrays, key=_natural)
     return given if _chains(arrays, given) or not _chains(arrays, natural) else natural
+
+
+def _check_beginning(path: Path, arrays: Arrays, names: list[str]) -> None:
+    """Raise InputError if layers form a ring, and names without numbers do not say where it begins."""
+    numberless = {re.sub(r"\d+", "", name) for name in names}
+    matrices = [arrays[name] for name in names]
+    if len(numberless) > 1 and _chains(arrays, names) and matrices[0].shape[1] == matrices[-1].shape[0]:
+        listed = ", ".join(names)
+        raise InputError(f"{path} does not say which layer is first ({listed}): store it as .npz, layer0, layer1, …")
 
 
 def _natural(name: str) -> list:
@@ -112,11 +123,27 @@ def read_tensors(path: Path) -> dict:
     _check_file(path)
     if path.suffix.lower() not in _TENSOR_FILES:
         raise InputError(f"{path} has the suffix {path.suffix!r}: {', '.join(_TENSOR_FILES)} is needed")
-    return _TENSOR_FILES[path.suffix.lower()](path)
+    return _masked(_TENSOR_FILES[path.suffix.lower()](path))
+
+
+def _masked(tensors: dict) -> dict:
+    """With what torch.nn.utils.prune has split put together: NAME is NAME_orig times NAME_mask."""
+    whole = {}
+    for name, tensor in tensors.items():
+        split = {f"{name[:-5]}_orig", f"{name[:-5]}_mask"}
+        if name not in split or not split <= tensors.keys():
+            whole[name] = tensor
+        elif name.endswith("_orig"):
+            whole[name[:-5]] = tensor * tensors[f"{name[:-5]}_mask"]
+    return whole
 
 
 def _check_file(path: Path) -> None:
-    if not path.is_file():
+    try:
+        exists = path.is_file()
+    except OSError:  # such as a name that is too long
+        exists = False
+    if not exists:
         raise InputError(f"{path} is not a file")
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty")
@@ -140,14 +167,22 @@ def _read_state_dict(path: Path) -> dict:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as failure:  # a damaged pickle can raise nearly anything
         raise InputError(f"{path} is no torch state_dict that can be read with weights_only") from failure
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
+    for wrapping in ("state_dict", "model_state_dict"):
+        if isinstance(content, Mapping) and isinstance(content.get(wrapping), Mapping):
+            content = content[wrapping]
     if not isinstance(content, Mapping):
         raise InputError(f"{path} holds a {type(content).__name__}: a state_dict of tensors is needed")
     return {str(name): tensor for name, tensor in content.items() if torch.is_tensor(tensor)}
 
 
 _TENSOR_FILES = {".safetensors": _read_safetensors, **dict.fromkeys((".pt", ".pth", ".bin"), _read_state_dict)}
+
+
+_NOT_PLAIN = {
+    "running_var": "batch normalization", "parametrizations.": "parametrized weights",
+    "weight_g": "normalized weights", "weight_v": "normalized weights",
+}  # fmt: skip
+"""What in a tensor's name says that its network is more than matrices and biases."""
 
 
 def _matrices_and_vectors(path: Path) -> tuple[Arrays, Arrays]:
@@ -157,10 +192,23 @@ def _matrices_and_vectors(path: Path) -> tuple[Arrays, Arrays]:
             f"{path} holds weights of more than two dimensions, which is no MLP: name its architecture "
             "(torchvision's: --architecture; your own: module.path:factory)"
         )
+    for name in tensors:
+        for sign, what in _NOT_PLAIN.items():
+            if sign in name:
+                raise InputError(f"{path} holds {what} ({name}): measure the model as module.path:factory")
     arrays: list[Arrays] = [{}, {}]
     for n_dimensions, kept in ((2, arrays[0]), (1, arrays[1])):
         chosen = {name: tensor for name, tensor in tensors.items() if tensor.ndim == n_dimensions}
-        kept |= {name: (t.double() if t.is_floating_point() else t).numpy() for name, t in chosen.items()}
+        kept |= {name: _as_array(path, name, tensor) for name, tensor in chosen.items()}
     if not arrays[0]:
         raise InputError(f"{path} holds no 2-D weights")
     return arrays[0], arrays[1]
+
+
+def _as_array(path: Path, name: str, tensor) -> np.ndarray:
+    try:
+        plain = tensor.detach()
+        plain = plain.dequantize() if plain.is_quantized else plain.to_dense().resolve_conj()
+        return (plain.double() if plain.is_floating_point() else plain).numpy()
+    except (RuntimeError, TypeError, NotImplementedError) as failure:
+        raise InputError(f"{path}: the numbers of {name} cannot be read ({reason(failure)})") from failure
