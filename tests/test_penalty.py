@@ -57,6 +57,15 @@ def test_the_released_derivative_is_half_of_it():
     torch.testing.assert_close(gradients[1], gradients[0] / 2)
 
 
+@pytest.mark.parametrize("offset", [0.0, 1.0])
+def test_a_network_without_any_weight_has_a_gradient_of_zero(offset):
+    weights = [torch.zeros(6, 5, requires_grad=True), torch.zeros(4, 6, requires_grad=True)]
+    value = ClusterabilityPenalty(n_eigenvalues=3, offset=offset)(weights)
+    value.backward()
+    assert torch.isfinite(value)
+    assert not any(weight.grad.any() for weight in weights)
+
+
 def test_a_penalty_may_go_from_one_model_to_another():
     penalty = ClusterabilityPenalty(3)
     for model in (
@@ -80,6 +89,7 @@ def test_half_precision_weights_get_gradients_of_their_own_type():
     ("model", "message"),
     [
         (nn.Sequential(nn.ReLU()), "Sequential has no nn.Linear layer"),
+        (nn.Sequential(nn.LazyLinear(5)), "layer '0' has no weights yet"),
         (nn.Sequential(nn.Conv2d(1, 2, 3), nn.Linear(4, 4)), "layer '0' is a Conv2d: only nn.Linear"),
         (nn.Sequential(nn.Linear(4, 5), nn.Linear(4, 5)), "layers 0 and 1 do not chain: 5 outputs meet 4 inputs"),
         ([], "no weights"),

@@ -145,7 +145,7 @@ def eigenvalue_gradient(weights: Sequence[Tensor], pairs: Eigenpairs, *, offset:
     """
     by_degree = [((1 - pairs.values)[:, None] * u.square()).sum(2) for u in pairs.scaled]
     if offset:  # a weight also moves every other degree, by its part in the mean
-        shift = offset * sum(d.sum(1) for d in by_degree) / pairs.n_vertices
+        shift = offset * sum(d.sum(1) for d in by_degree) / pairs.n_vertices.clamp(min=1)
         by_degree = [d + shift[:, None] for d in by_degree]
     result = []
     for layer, weight in enumerate(weights):

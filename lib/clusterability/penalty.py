@@ -97,11 +97,13 @@ def linear_weights(model: nn.Module) -> list[Tensor]:
     Raises
     ------
     InputError
-        No linear layer, or another layer with a weight matrix or kernel.
+        No linear layer, one without weights yet, or another layer with a weight matrix or kernel.
     """
     weights = []
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear):
+            if isinstance(module.weight, nn.parameter.UninitializedParameter):
+                raise InputError(f"layer {name!r} has no weights yet: run the model once")
             weights.append(module.weight)
         elif any(parameter.ndim > 1 for parameter in module.parameters(recurse=False)):
             raise InputError(f"layer {name!r} is a {type(module).__name__}: only nn.Linear layers have a penalty")

@@ -23,17 +23,18 @@ def headline(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, str]:
     Returns
     -------
     dict
-        ``n_networks``; for Control and Dropout, how many networks are more clusterable than all of
-        their shuffles (``control_before`` …) and the mean z-score after pruning
+        ``n_networks``; for Control, Dropout, L1 and L2, how many networks are more clusterable than all of
+        their shuffles (``control_before``, ``l1_after`` …) and the mean z-score after pruning
         (``control_z_after`` …).
     """
     numbers = {"n_networks": str(len(after))}
-    for condition in ("Control", "Dropout"):
+    for condition in ("Control", "Dropout", "L1 Reg", "L2 Reg"):
+        name = condition.removesuffix(" Reg").lower()
         for moment, rows in (("before", before), ("after", after)):
             chosen = rows[rows["condition"] == condition]
-            numbers[f"{condition.lower()}_{moment}"] = _beyond_all(chosen)
+            numbers[f"{name}_{moment}"] = _beyond_all(chosen)
         z = after.loc[after["condition"] == condition, "z"]
-        numbers[f"{condition.lower()}_z_after"] = spread(z.mean(), z.std(), 1)
+        numbers[f"{name}_z_after"] = spread(z.mean(), z.std(), 1)
     return numbers
 
 
@@ -47,19 +48,25 @@ def totals(figures: Sequence[str], store: str) -> dict[str, str]:
 
 
 def agreeing(margin: float) -> dict[str, str]:
-    """How many mean n-cuts agree with the published ones, as texts.
+    """How many mean n-cuts, and z-scores, agree with the published ones, as texts.
 
     Returns
     -------
     dict
-        ``n_compared``; ``n_equivalent``, ``n_compatible`` and ``n_differing``, the numbers of verdicts as
-        :func:`clusterability.agreement.judge` gives them.
+        ``n_compared``; ``n_equivalent``, ``n_compatible`` and ``n_differing``, the numbers of verdicts on n-cuts as
+        :func:`clusterability.agreement.judge` gives them; ``n_compared_z`` and ``n_differing_z``, those on z-scores.
     """
     verdicts = agreement.judge(agreement.pairs("ncut"), margin)["verdict"]
     names = {
         "n_equivalent": agreement.EQUIVALENT, "n_compatible": agreement.COMPATIBLE, "n_differing": agreement.DIFFERS,
     }  # fmt: skip
-    return {"n_compared": str(len(verdicts)), **{key: str((verdicts == v).sum()) for key, v in names.items()}}
+    of_z = agreement.judge(agreement.pairs("z"), None)["verdict"]
+    return {
+        "n_compared": str(len(verdicts)),
+        **{key: str((verdicts == v).sum()) for key, v in names.items()},
+        "n_compared_z": str(len(of_z)),
+        "n_differing_z": str((of_z == agreement.DIFFERS).sum()),
+    }
 
 
 def scale(settings: Settings, at_hand: pd.DataFrame, wanted: Sequence) -> dict[str, str | int]:

@@ -157,7 +157,7 @@ def forest(table: pd.DataFrame, label: str, colours: dict[str, str]) -> Figure:
     colours : dict
         Colour of every verdict, in the order of the legend.
     """
-    with new_figure(7.6, 1.2 + 0.21 * len(table)) as figure:
+    with new_figure(7.6, 1.2 + 0.24 * len(table)) as figure:
         panel = figure.subplots()
         panel.axvline(0, color="0.6", linewidth=0.8, zorder=0)
         markers = dict(zip(colours, "os^D", strict=False))
@@ -165,7 +165,7 @@ def forest(table: pd.DataFrame, label: str, colours: dict[str, str]) -> Figure:
             colour = colours[row.verdict]
             panel.plot([row.low, row.high], [place, place], color=colour, linewidth=1.2)
             panel.plot(row.difference, place, color=colour, marker=markers[row.verdict], markersize=4.5)
-        panel.set_yticks(range(len(table)), table["name"], fontsize=7.5)
+        panel.set_yticks(range(len(table)), table["name"], fontsize=8.5)
         panel.set_ylim(len(table) - 0.4, -0.6)
         panel.set_xlabel(label)
         legend(
