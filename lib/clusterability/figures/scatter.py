@@ -16,7 +16,12 @@ _NCUT = "n-cut (lower: more clusterable)"
 
 
 def ncut_against_z(
-    rows: pd.DataFrame, published: pd.DataFrame, *, title: str = "", only: Sequence[str] = ()
+    rows: pd.DataFrame,
+    published: pd.DataFrame,
+    *,
+    title: str = "",
+    only: Sequence[str] = (),
+    among: Sequence[str] = (),
 ) -> Figure:
     """n-cut against z-score, a column of panels a data set, a row a pruning state.
 
@@ -29,11 +34,14 @@ def ncut_against_z(
     title : str
         Above all panels; what the picture must say wherever it is shown.
     only : sequence of str
-        Conditions to draw, as they look among all; by default all.
+        Conditions to draw, by default all.
+    among : sequence of str
+        Conditions whose looks are told apart, by default those of the rows.
     """
     datasets, states = rows["dataset"].unique(), rows["pruned"].unique()
-    looks = styles(list(rows["condition"].unique()))
-    looks = {condition: look for condition, look in looks.items() if not only or condition in only}
+    present = list(rows["condition"].unique())
+    looks = styles(list(among) or present)
+    looks = {condition: look for condition, look in looks.items() if condition in (only or present)}
     any_published = False
     with new_figure(max(6.4, 4.2 * len(datasets)), 0.9 + 3.5 * len(states)) as figure:
         panels = figure.subplots(len(states), len(datasets), sharey="row", squeeze=False)
