@@ -85,7 +85,7 @@ FLOOR = 1 / 101
         ((0.002, FLOOR), (0.0, 0.5), "act as one"),
         ((0.05, FLOOR), (0.05, 0.5), "earlier feeds later and others"),
         ((0.05, 0.02), (0.05, FLOOR), "later has other sources"),
-        ((0.01, FLOOR), (0.01, FLOOR), "independent"),
+        ((0.01, FLOOR), (0.01, FLOOR), "nothing follows"),
     ],
 )
 def test_what_a_pair_says(a_given_b, b_given_a, expected):
@@ -95,7 +95,7 @@ def test_what_a_pair_says(a_given_b, b_given_a, expected):
     assert found[["earlier", "later", "dependency"]].to_numpy().tolist() == [[A, B, expected]]
     graph = importance.dependency_graph(found, own)
     assert set(graph) == {A, B}
-    arrows = [] if expected == "independent" else [(A, B, expected)]
+    arrows = [] if expected == "nothing follows" else [(A, B, expected)]
     assert list(graph.edges(data="dependency")) == arrows
     assert expected in DEPENDENCIES
     html = tables.dependencies(found.assign(dataset="mnist", condition="Control")).data

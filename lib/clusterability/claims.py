@@ -169,7 +169,8 @@ def _described(column: str, group: pd.Series) -> str:
         return f"{_named(column)} undefined (n = {group['size']:.0f})"
     factor = _factor(column)
     mean = f"{factor * group['mean']:.4g}".replace("-", "−")
-    deviation = "" if math.isnan(group["std"]) else f" ± {factor * group['std']:.2g}"
+    spread = factor * group["std"]
+    deviation = "" if math.isnan(spread) else f" ± {spread:.2g}" if spread < 99.5 else f" ± {spread:.0f}"
     return f"{_named(column)} {mean}{deviation} (n = {group['size']:.0f})"
 
 

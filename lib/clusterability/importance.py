@@ -28,7 +28,7 @@ KINDS = ("important", "sig-but-not-diff", "diff-but-not-sig", "prunable", "small
 NETWORK = ["dataset", "condition", "pruned", "seed", "n_clusters", "clustering"]
 """Columns that tell one network's clustering from another's."""
 
-DEPENDENCIES = ("act as one", "earlier feeds later and others", "later has other sources", "independent")
+DEPENDENCIES = ("act as one", "earlier feeds later and others", "later has other sources", "nothing follows")
 """What conditional lesions of two important sub-modules say, see :func:`dependencies`."""
 
 
@@ -144,7 +144,7 @@ def dependencies(pairs: pd.DataFrame, singles: pd.DataFrame) -> pd.DataFrame:
 
     X, in an earlier layer than Y, is important given Y if its lesion, once Y is silenced, passes the two
     tests that make it important by itself. Neither given the other: they act as one. X given Y only: X
-    feeds Y and others. Y given X only: Y has other sources too. Both: independent, nothing follows.
+    feeds Y and others. Y given X only: Y has other sources too. Both: nothing follows.
 
     Parameters
     ----------
@@ -202,7 +202,7 @@ def dependency_graph(found: pd.DataFrame, singles: pd.DataFrame) -> networkx.DiG
     for row in chosen.itertuples():
         graph.add_node((row.layer, row.cluster), layer=row.layer, drop=row.drop)
     for row in found.itertuples():
-        if row.dependency != "independent":
+        if row.dependency != "nothing follows":
             graph.add_edge(row.earlier, row.later, dependency=row.dependency)
     return graph
 

@@ -88,9 +88,12 @@ def beside(rows: pd.DataFrame, published: pd.DataFrame, columns: dict[str, str])
     -------
     DataFrame
         As :func:`summarize`, with ``published_NAME_mean``, ``published_NAME_sd`` (NaN where nothing
-        was published) and ``published_n``.
+        was published) and ``published_n``. The standard deviation of ``shuffled_mean`` is that of one
+        network's shuffles, their mean: it is what was published.
     """
     ours = summarize(rows, list(columns))
+    if "shuffled_mean" in columns:
+        ours["shuffled_mean_sd"] = rows.groupby(PLACE, sort=False)["shuffled_sd"].mean()
     theirs = published.set_index(PLACE)
     for column, stem in columns.items():
         if not stem:

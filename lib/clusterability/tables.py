@@ -69,6 +69,8 @@ def comparison(table: pd.DataFrame, columns: dict[str, str], percent: Sequence[s
             sources = {f"{heading}, ours": column, f"{heading}, published": f"published_{column}"}
             if f"published_{column}_mean" not in row:
                 sources = {heading: column}
+            elif column == "shuffled_mean":
+                sources = {f"{title} (± of one network's shuffles)": stem for title, stem in sources.items()}
             for title, stem in sources.items():
                 mean, sd = row[f"{stem}_mean"] * factor, row[f"{stem}_sd"] * factor
                 cells[title] = spread(mean, sd, 0 if mean > 200 else digits)
