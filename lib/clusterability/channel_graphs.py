@@ -52,6 +52,11 @@ class Connection:
             norms = entries.reshape(self.norms.shape)
         return Connection(self.units, norms, self.sources)
 
+    def trimmed(self) -> Connection:
+        """The same connection without the positions at which no vertex stands."""
+        read = np.any([source >= 0 for source in self.sources], axis=0)
+        return Connection(self.units, _columns(self.norms, read), tuple(source[read] for source in self.sources))
+
     @property
     def n_edges(self) -> int:
         """Pairs of vertices joined; those that two positions join count once."""
@@ -162,15 +167,8 @@ class ChannelGraph:
         connections = []
         for connection in self.connections:
             rows = kept[connection.units]
-            sources = [numbers[source] for source in connection.sources]
-            columns = np.any([source >= 0 for source in sources], axis=0)
-            connections.append(
-                Connection(
-                    numbers[connection.units[rows]],
-                    _columns(connection.norms[rows], columns),
-                    tuple(source[columns] for source in sources),
-                )
-            )
+            sources = tuple(numbers[source] for source in connection.sources)
+            connections.append(Connection(numbers[connection.units[rows]], connection.norms[rows], sources).trimmed())
         sizes = tuple(int(layer.sum()) for layer in present)
         return ChannelGraph(self.layer_names, sizes, tuple(connections)), present
 
@@ -236,9 +234,7 @@ def channel_graph(
         if sources:
             units = first[index] + np.arange(layer.n_units)
             # What is read from outside the part is no edge, nor to be shuffled among the edges.
-            inner = np.any([source >= 0 for source in sources], axis=0)
-            norms = _columns(_norms(layer, norm), inner)
-            connections.append(Connection(units, norms, tuple(source[inner] for source in sources)))
+            connections.append(Connection(units, _norms(layer, norm), sources).trimmed())
     if not any(connection.entries().any() for connection in connections):
         raise InputError(f"the {part} part of the model has no edge: none of its layers reads another one of it")
     return ChannelGraph(tuple(layers[index].name for index in chosen), tuple(sizes), tuple(connections))

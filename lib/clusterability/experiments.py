@@ -303,7 +303,8 @@ def run(
         A device that is not there, or a data set that cannot be had, before any long work.
     """
     check_device(device)
-    tables = [paths.results_file(name, place) for name in (figure, *shared) for place in (store, "paper")]
+    places = product((figure, *shared), (store, "paper"))
+    tables = list(dict.fromkeys(paths.results_file(name, place) for name, place in places))
     names = {run.network.dataset: None for run in runs}
     prints = {name: data.fingerprint(name) for name in names}
     stored = results.read_all(*tables, schema=kind.schema)

@@ -168,7 +168,7 @@ def _null_vectors(
     if isinstance(graph, ChannelGraph):
         part = graph.components()
     else:
-        part = scipy.sparse.csgraph.connected_components(scipy.sparse.csr_array(graph), directed=False)[1]
+        part = scipy.sparse.csgraph.connected_components(graph, directed=False)[1]
     if not part.any():
         return np.zeros((len(root), 0))
     volumes = np.bincount(part, weights=root**2)

@@ -42,7 +42,8 @@ _TRANSPARENT_FUNCTIONS = {
     functional.hardtanh, functional.hardswish, functional.softplus, functional.softmax, functional.log_softmax,
     functional.sigmoid, functional.tanh, torch.relu, torch.sigmoid, torch.tanh, torch.softmax, torch.log_softmax,
     functional.mish, functional.selu, functional.hardsigmoid, functional.relu_, torch.relu_,
-    functional.dropout, functional.dropout2d, functional.interpolate, functional.max_pool1d, functional.avg_pool1d,
+    functional.dropout, functional.dropout2d, functional.pad, functional.interpolate,
+    functional.max_pool1d, functional.avg_pool1d,
     functional.max_pool2d, functional.avg_pool2d, functional.adaptive_avg_pool2d, functional.adaptive_max_pool2d,
     torch.neg, torch.clamp, operator.neg,
 }  # fmt: skip
@@ -245,10 +246,8 @@ class _Walk:
         ):
             raise self._unknown(node, "padding of the channels' axis")
         if len(flows) == 1 or (target in _FACTORS and all(flow is flows[0] for flow in flows)):
-            if (
-                target is functional.pad
-                or target in _BY_CONSTANTS
-                or target in (_TRANSPARENT_METHODS if node.op == "call_method" else _TRANSPARENT_FUNCTIONS)
+            if target in _BY_CONSTANTS or target in (
+                _TRANSPARENT_METHODS if node.op == "call_method" else _TRANSPARENT_FUNCTIONS
             ):
                 return flows[0]
             if target in _MEANS:
