@@ -24,7 +24,7 @@ paper: install
 	$(BIN)/clusterability run --all --output book
 
 bench: install
-	$(BIN)/python -m clusterability.benchmarks
+	$(BIN)/python benchmarks/speed.py
 
 install: .venv/installed
 

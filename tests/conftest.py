@@ -5,7 +5,7 @@ import os
 import hypothesis
 import pytest
 
-from clusterability import datasets
+from clusterability.data import load as datasets
 
 hypothesis.settings.register_profile("suite", deadline=None, max_examples=25, derandomize=True, database=None)
 hypothesis.settings.register_profile("search", deadline=None, max_examples=500, database=None)
@@ -22,7 +22,7 @@ def pytest_configure():
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """An empty checkout: nothing is read from, or written to, the real one."""
-    monkeypatch.setattr("clusterability.paths.project_root", lambda: tmp_path)
+    monkeypatch.setattr("clusterability.base.files.project_root", lambda: tmp_path)
     return tmp_path
 
 

@@ -3,10 +3,14 @@
 import numpy as np
 import pytest
 
-from clusterability import artefacts, computing, datasets, experiments, paths
-from clusterability.errors import InputError
-from clusterability.significance import Measurement, measure
-from clusterability.training import Training
+from clusterability.base import files as paths
+from clusterability.base.errors import InputError
+from clusterability.clustering.measure import Measurement, measure
+from clusterability.data import load as datasets
+from clusterability.experiments import artefacts
+from clusterability.experiments import compute as computing
+from clusterability.experiments import grid as experiments
+from clusterability.training.train import Training
 
 
 def test_arrays_are_made_once_for_a_key(tmp_path):

@@ -8,13 +8,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clusterability.assigned import assigned_cut, random_groups
-from clusterability.clustering import ncut
-from clusterability.errors import InputError
-from clusterability.graphs import layered_graph
-from clusterability.networks import MLP
-from clusterability.significance import Measurement, measure
-from clusterability.training import NetworkSpec, Training, train
+from clusterability.base.errors import InputError
+from clusterability.clustering.measure import Measurement, measure
+from clusterability.clustering.ncut import ncut
+from clusterability.graphs.layered import layered_graph
+from clusterability.networks.mlp import MLP
+from clusterability.networks.network import random_groups
+from clusterability.penalties.given_groups import assigned_cut
+from clusterability.training.train import NetworkSpec, Training, train
 from helpers import networks, random_network
 
 

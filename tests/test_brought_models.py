@@ -8,10 +8,10 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils import prune
 
-from clusterability.channel_graphs import channel_graph
-from clusterability.errors import InputError
-from clusterability.significance import Measurement, measure
-from clusterability.tracing import trace
+from clusterability.base.errors import InputError
+from clusterability.clustering.measure import Measurement, measure
+from clusterability.graphs.channels import channel_graph
+from clusterability.graphs.tracing import trace
 
 
 class Model(nn.Module):

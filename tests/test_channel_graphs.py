@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
-from clusterability.channel_graphs import ChannelGraph, Connection, channel_graph
-from clusterability.clustering import ncut
-from clusterability.errors import InputError
-from clusterability.kernels import NORMS, kernel_norms
-from clusterability.significance import Measurement, measure, shuffled
-from clusterability.spectral import laplacian_eigenpairs
-from clusterability.tracing import trace
+from clusterability.base.errors import InputError
+from clusterability.clustering.measure import Measurement, measure, shuffled
+from clusterability.clustering.ncut import ncut
+from clusterability.clustering.spectral import laplacian_eigenpairs
+from clusterability.graphs.channels import ChannelGraph, Connection, channel_graph
+from clusterability.graphs.kernels import NORMS, kernel_norms
+from clusterability.graphs.tracing import trace
 from helpers import dense_laplacian, planted_network, random_network
 
 

@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from clusterability import claims
-from clusterability.claims import compare, every_network, mean_against_bound
+from clusterability.papers import claims
+from clusterability.papers.claims import compare, every_network, mean_against_bound
 
 
 @pytest.fixture

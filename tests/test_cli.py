@@ -9,11 +9,11 @@ import torch
 from safetensors.torch import save_file
 from torch.nn.utils import prune
 
-from clusterability.networks import MLP, initialize
+from clusterability.clustering.measure import Measurement, measure
+from clusterability.networks.files import read_matrices
+from clusterability.networks.mlp import MLP, initialize
 from clusterability.notebooks import figures
-from clusterability.pruning import magnitude_mask
-from clusterability.significance import Measurement, measure
-from clusterability.weight_files import read_matrices
+from clusterability.training.pruning import magnitude_mask
 from helpers import invoke, refused
 
 KEYS = ["ncut", "shuffled_mean", "shuffled_sd", "z", "p", "effective_clusters", "negligible_clusters", "in_out_ratio",

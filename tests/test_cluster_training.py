@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from clusterability import training
-from clusterability.eigenvalues import smallest_eigenpairs
-from clusterability.errors import InputError
-from clusterability.networks import MLP, initialize, logits, rescale
-from clusterability.penalty import ClusterabilityPenalty
-from clusterability.training import NetworkSpec, Training, train
+from clusterability.base.errors import InputError
+from clusterability.networks.mlp import MLP, initialize, logits, rescale
+from clusterability.penalties.eigenvalues import smallest_eigenpairs
+from clusterability.penalties.module import ClusterabilityPenalty
+from clusterability.training import train as training
+from clusterability.training.train import NetworkSpec, Training, train
 
 SMALL = MLP((64, 24, 20, 10))
 SHORT = Training(epochs=2, pruning_epochs=2)

@@ -9,9 +9,9 @@ from sklearn.cluster import SpectralClustering
 from sklearn.metrics import adjusted_rand_score
 from threadpoolctl import threadpool_limits
 
-from clusterability.clustering import in_out_ratio, n_starts, ncut, spectral_clustering
-from clusterability.errors import InputError
-from clusterability.graphs import layered_graph
+from clusterability.base.errors import InputError
+from clusterability.clustering.ncut import in_out_ratio, n_starts, ncut, spectral_clustering
+from clusterability.graphs.layered import layered_graph
 from helpers import dense_adjacency, networks, planted_network, random_network
 
 

@@ -7,8 +7,11 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clusterability import agreement, comparison, paths, published, results
-from clusterability.comparison import Sample
+from clusterability.base import files as paths
+from clusterability.base import statistics as comparison
+from clusterability.base.statistics import Sample
+from clusterability.experiments import store as results
+from clusterability.papers import agreement, published
 
 samples = st.builds(Sample, st.floats(-10, 10), st.floats(0.5, 5), st.integers(3, 40))
 

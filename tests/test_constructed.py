@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clusterability import constructed, datasets
+from clusterability.data import constructed
+from clusterability.data import load as datasets
 
 
 @pytest.fixture

@@ -7,14 +7,15 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-from clusterability import results
-from clusterability.convolutional import CNN, Parameters, channel_matrices, clusterable_weights, initialize, logits
-from clusterability.errors import InputError
-from clusterability.kernels import NORMS
-from clusterability.networks import MLP
-from clusterability.runs import KEY_VERSION, Run
-from clusterability.significance import Measurement
-from clusterability.specs import NetworkSpec, TrainedNetwork, Training
+from clusterability.base.errors import InputError
+from clusterability.clustering.measure import Measurement
+from clusterability.experiments import store as results
+from clusterability.experiments.runs import KEY_VERSION, Run
+from clusterability.graphs.kernels import NORMS
+from clusterability.networks.cnn import CNN, Parameters, channel_matrices, clusterable_weights, initialize, logits
+from clusterability.networks.mlp import MLP
+from clusterability.networks.network import TrainedNetwork
+from clusterability.training.spec import NetworkSpec, Training
 from helpers import assert_sequential_state, sequential
 
 SMALL = CNN((2, 9, 8), ((4, 6), (5,)), (7, 6), 3)

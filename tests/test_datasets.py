@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from clusterability import datasets
-from clusterability.errors import InputError
+from clusterability.base.errors import InputError
+from clusterability.data import load as datasets
 
 
 def small_images(n=12, seed=0, shape=(28, 28)):

@@ -7,8 +7,8 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from clusterability.eigenvalues import eigenvalue_gradient, smallest_eigenpairs
-from clusterability.errors import InputError
+from clusterability.base.errors import InputError
+from clusterability.penalties.eigenvalues import eigenvalue_gradient, smallest_eigenpairs
 from helpers import dense_adjacency, dense_laplacian, networks, random_network
 
 offsets = st.sampled_from([0.0, 0.3, 1.0])

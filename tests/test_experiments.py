@@ -6,12 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clusterability import computing, datasets, experiments, paths, results
-from clusterability.errors import InputError
-from clusterability.experiments import architecture, check_device, grid, select
-from clusterability.runs import Run
-from clusterability.significance import Measurement, measure
-from clusterability.training import Training, train
+from clusterability.base import files as paths
+from clusterability.base.errors import InputError
+from clusterability.base.statistics import numbers
+from clusterability.clustering.measure import Measurement, measure
+from clusterability.data import load as datasets
+from clusterability.experiments import compute as computing
+from clusterability.experiments import grid as experiments
+from clusterability.experiments import store as results
+from clusterability.experiments.grid import architecture, check_device, grid, select
+from clusterability.experiments.runs import Run
+from clusterability.training.train import Training, train
 
 TRAINING = Training(epochs=1, pruning_epochs=1)
 CONDITIONS = {"Control": {}, "Dropout": {"dropout": 0.5}}
@@ -469,11 +474,11 @@ def test_networks_that_learn_nothing_are_refused_where_there_are_data():
 
 def test_rows_keep_every_shuffle_and_the_spectrum(project):
     row = run(small_grid(n_replicates=1)).iloc[0]
-    shuffled = results.numbers(row["shuffled_ncuts"])
+    shuffled = numbers(row["shuffled_ncuts"])
     assert len(shuffled) == 3
     assert shuffled.mean() == pytest.approx(row["shuffled_mean"], rel=1e-5)
-    assert len(results.numbers(row["eigenvalues"])) == 7
-    assert results.numbers(row["volume_shares"]).sum() == pytest.approx(1, abs=1e-5)
+    assert len(numbers(row["eigenvalues"])) == 7
+    assert numbers(row["volume_shares"]).sum() == pytest.approx(1, abs=1e-5)
 
 
 @pytest.mark.parametrize("name", ["n_shuffles", "every"])

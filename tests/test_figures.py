@@ -8,17 +8,14 @@ import pytest
 from matplotlib.collections import PathCollection
 from matplotlib.container import ErrorbarContainer
 
-from clusterability import (
-    agreement,
-    constructed,
-    experiments,
-    figures,
-    importance,
-    published,
-    results,
-    summary,
-    tables,
-)
+from clusterability import report as figures
+from clusterability.base.statistics import listed, numbers
+from clusterability.data import constructed
+from clusterability.experiments import grid as experiments
+from clusterability.lesions import importance
+from clusterability.papers import agreement, published
+from clusterability.papers import front_page as summary
+from clusterability.report import tables
 
 
 @pytest.fixture
@@ -155,8 +152,8 @@ def measured(rows):
             pruned=epoch > 2, epoch=epoch, n_clusters=k, null_model=null, ncut=rng.uniform(8, 10, len(seeded)),
             z=rng.uniform(-9, 3, len(seeded)), test_accuracy=rng.uniform(0.8, 1, len(seeded)), in_out_ratio=0.1,
             train_loss=0.1, test_loss=0.2, shuffled_mean=9.5,
-            shuffled_ncuts=[results.listed(rng.uniform(8, 10, 20)) for _ in range(len(seeded))],
-            eigenvalues=[results.listed(np.sort(rng.uniform(0, 1, 8))) for _ in range(len(seeded))],
+            shuffled_ncuts=[listed(rng.uniform(8, 10, 20)) for _ in range(len(seeded))],
+            eigenvalues=[listed(np.sort(rng.uniform(0, 1, 8))) for _ in range(len(seeded))],
         )
         for epoch in (0, 2, 4) for k in (4, 12) for null in ("layer", "nonzero")
     ]  # fmt: skip
@@ -249,7 +246,7 @@ def test_spectra_show_the_eigenvalues_around_the_last_one_used(measured):
     drawn = lines(figure)
     assert len(drawn) == len(here)
     assert drawn[0].get_xdata().tolist() == list(range(2, 9))
-    np.testing.assert_allclose(drawn[0].get_ydata(), results.numbers(here["eigenvalues"].iloc[0])[1:])
+    np.testing.assert_allclose(drawn[0].get_ydata(), numbers(here["eigenvalues"].iloc[0])[1:])
 
 
 def test_the_forest_draws_every_comparison_at_its_place():
@@ -292,7 +289,7 @@ def lesioned():
         {"dataset": "mnist", "condition": "Control", "pruned": True, "seed": seed, "n_clusters": 3, "z": -2.0 * c,
          "clustering": "spectral", "layer": layer, "cluster": c, "n_neurons": n, "layer_neurons": 250,
          "test_accuracy": 0.98, "accuracy": 0.98 - drop, "released_p": p, "p": p,
-         "class_drops": results.listed([drop, 0.0, -0.1])}
+         "class_drops": listed([drop, 0.0, -0.1])}
         for seed in (0, 1) for layer, c, n, drop, p in lines
     ])  # fmt: skip
     return importance.classified(rows)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import assume, given
 from numpy.testing import assert_allclose, assert_array_equal
 
-from clusterability.errors import InputError
-from clusterability.graphs import check_matrices, connected_vertices, layered_graph, without_isolated
+from clusterability.base.errors import InputError
+from clusterability.graphs.layered import check_matrices, connected_vertices, layered_graph, without_isolated
 from helpers import dense_adjacency, networks, random_network
 
 

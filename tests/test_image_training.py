@@ -7,18 +7,23 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-from clusterability import computing, datasets, experiments, image_training, paths
-from clusterability.augmentation import augmented, moved
-from clusterability.convolutional import CNN, Parameters, channel_matrices, initialize
-from clusterability.errors import InputError
-from clusterability.image_training import train_images
-from clusterability.lesion_runs import lesion_runs
-from clusterability.network_files import Checkpoint
-from clusterability.networks import MLP
-from clusterability.phases import Phases, Randomness, one_thread
-from clusterability.significance import Measurement, measure
-from clusterability.specs import NetworkSpec, Training
-from clusterability.training import train, untrained
+from clusterability.base import files as paths
+from clusterability.base.errors import InputError
+from clusterability.base.threads import one_thread
+from clusterability.clustering.measure import Measurement, measure
+from clusterability.data import load as datasets
+from clusterability.experiments import compute as computing
+from clusterability.experiments import grid as experiments
+from clusterability.experiments.lesion_rows import lesion_runs
+from clusterability.networks.cnn import CNN, Parameters, channel_matrices, initialize
+from clusterability.networks.mlp import MLP
+from clusterability.training import cnn as image_training
+from clusterability.training.augmentation import augmented, moved
+from clusterability.training.checkpoint import Checkpoint
+from clusterability.training.cnn import train_images
+from clusterability.training.loop import Phases, Randomness
+from clusterability.training.spec import NetworkSpec, Training
+from clusterability.training.train import train, untrained
 from helpers import assert_sequential_state, sequential
 
 TINY = CNN((1, 8, 8), ((4, 5), (3,)), (8,))

@@ -8,10 +8,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
-from clusterability.errors import InputError
-from clusterability.graphs import layered_graph
-from clusterability.kmeans import kmeans
-from clusterability.spectral import embedding
+from clusterability.base.errors import InputError
+from clusterability.clustering.kmeans import kmeans
+from clusterability.clustering.spectral import embedding
+from clusterability.graphs.layered import layered_graph
 from helpers import random_network
 
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from clusterability import lesions
-from clusterability.experiments import architecture
-from clusterability.significance import Measurement, measure
-from clusterability.training import NetworkSpec, Training, train
-from clusterability.weight_files import read_network
+from clusterability.clustering.measure import Measurement, measure
+from clusterability.experiments.grid import architecture
+from clusterability.lesions import lesion as lesions
+from clusterability.networks.files import read_network
+from clusterability.training.train import NetworkSpec, Training, train
 from helpers import invoke, refused
 
 

@@ -4,12 +4,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clusterability import experiments, importance, lesion_runs, lesions, paths, results
-from clusterability.computing import trained_network
-from clusterability.errors import InputError
-from clusterability.lesion_runs import CLUSTER_ROWS, CONDITIONAL_ROWS, LESION_ROWS
-from clusterability.significance import Measurement, measure
-from clusterability.training import Training
+from clusterability.base import files as paths
+from clusterability.base.errors import InputError
+from clusterability.base.statistics import numbers
+from clusterability.clustering.measure import Measurement, measure
+from clusterability.experiments import grid as experiments
+from clusterability.experiments import lesion_rows as lesion_runs
+from clusterability.experiments import store as results
+from clusterability.experiments.compute import trained_network
+from clusterability.experiments.lesion_rows import CLUSTER_ROWS, CONDITIONAL_ROWS, LESION_ROWS
+from clusterability.lesions import importance
+from clusterability.lesions import lesion as lesions
+from clusterability.training.train import Training
 
 TRAINING = Training(epochs=30, pruning_epochs=10, final_sparsity=0.5)
 
@@ -56,7 +62,7 @@ def test_single_lesions_are_those_of_the_library_and_kept(project, digits, forbi
         by_class = on_test.class_accuracies(module.layer, silenced)
         assert row.accuracy == pytest.approx(on_test.accuracy_of(by_class)[0])
         whole = on_test.class_accuracies(module.layer, np.zeros((1, 40), bool))
-        np.testing.assert_allclose(results.numbers(row.class_drops), (whole - by_class)[0], atol=1e-5)
+        np.testing.assert_allclose(numbers(row.class_drops), (whole - by_class)[0], atol=1e-5)
         assert row.z == pytest.approx((row.accuracy - row.control_mean) / row.control_sd, rel=1e-4, nan_ok=True)
         assert 1 / 21 <= row.released_p <= row.p <= 1
     np.testing.assert_allclose(own["test_accuracy"], network.scores["test_accuracy"])
@@ -89,12 +95,12 @@ def test_clusters_silenced_as_a_whole_come_with_their_volume(project, digits):
     row = run([one], CLUSTER_ROWS).iloc[0]
     network = trained_network(one.network, 40, "cpu")
     measured = measure(network.weights, Measurement(3, 0), 0)
-    np.testing.assert_allclose(results.numbers(row["volume_shares"]), measured.volume_shares, rtol=1e-5)
+    np.testing.assert_allclose(numbers(row["volume_shares"]), measured.volume_shares, rtol=1e-5)
     sizes = [sum(int((layer == cluster).sum()) for layer in measured.labels[1:-1]) for cluster in range(3)]
-    assert sorted(results.numbers(row["hidden_neurons"])) == sorted(sizes)
+    assert sorted(numbers(row["hidden_neurons"])) == sorted(sizes)
     accuracies = lesions.cluster_accuracies(network.weights, network.biases, measured.labels, *digits.flat("test"))
     drops = network.scores["test_accuracy"] - accuracies
-    np.testing.assert_allclose(sorted(results.numbers(row["cluster_drops"])), sorted(drops), atol=1e-6)
+    np.testing.assert_allclose(sorted(numbers(row["cluster_drops"])), sorted(drops), atol=1e-6)
     assert importance.clusters_that_matter(pd.DataFrame([row])).iloc[0] == (drops >= 0.01).sum()
 
 

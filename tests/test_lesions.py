@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clusterability.errors import InputError
-from clusterability.lesions import (
+from clusterability.base.errors import InputError
+from clusterability.lesions.lesion import (
     Lesion,
     LesionedNetwork,
     SubModule,
@@ -77,7 +77,7 @@ def test_blocks_of_lesions_and_examples_do_not_show(monkeypatch):
     network = LesionedNetwork(weights, biases, x, y)
     silenced = np.random.default_rng(1).random((40, SIZES[1])) < 0.4
     whole = network.class_accuracies(1, silenced)
-    monkeypatch.setattr("clusterability.lesions._ROWS", 512)
+    monkeypatch.setattr("clusterability.lesions.lesion._ROWS", 512)
     np.testing.assert_allclose(network.class_accuracies(1, silenced), whole, atol=1e-12)
 
 

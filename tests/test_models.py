@@ -8,12 +8,16 @@ from matplotlib.collections import PathCollection
 from safetensors.torch import save_file
 from torch import nn
 
-from clusterability import experiments, figures, models, published, tables
-from clusterability._torchvision import import_torchvision
-from clusterability.channel_graphs import channel_graph
-from clusterability.errors import InputError
-from clusterability.significance import Measurement, measure
-from clusterability.tracing import trace
+from clusterability import report as figures
+from clusterability.base.errors import InputError
+from clusterability.base.torchvision import import_torchvision
+from clusterability.clustering.measure import Measurement, measure
+from clusterability.experiments import grid as experiments
+from clusterability.graphs.channels import channel_graph
+from clusterability.graphs.tracing import trace
+from clusterability.networks import torchvision as models
+from clusterability.papers import published
+from clusterability.report import tables
 from helpers import invoke, refused
 
 pytestmark = pytest.mark.usefixtures("in_folder")

@@ -4,8 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clusterability.errors import InputError
-from clusterability.networks import MLP, Stack, glorot_uniform, gradients, initialize, linear, logits
+from clusterability.base.errors import InputError
+from clusterability.networks.mlp import MLP, Stack, glorot_uniform, gradients, initialize, linear, logits
 
 
 def generators(n, first=0):

@@ -5,8 +5,9 @@ import re
 import nbformat
 import pytest
 
-from clusterability import notebooks, paths
-from clusterability.errors import InputError
+from clusterability import notebooks
+from clusterability.base import files as paths
+from clusterability.base.errors import InputError
 from helpers import code_cells
 
 PAGES = notebooks.pages()

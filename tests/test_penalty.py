@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 import clusterability
-from clusterability import paths
-from clusterability.eigenvalues import smallest_eigenpairs
-from clusterability.errors import InputError
-from clusterability.penalty import ClusterabilityPenalty
-from clusterability.significance import Measurement, measure
-from clusterability.training import one_thread
+from clusterability.base import files as paths
+from clusterability.base.errors import InputError
+from clusterability.base.threads import one_thread
+from clusterability.clustering.measure import Measurement, measure
+from clusterability.penalties.eigenvalues import smallest_eigenpairs
+from clusterability.penalties.module import ClusterabilityPenalty
 from helpers import random_network
 
 

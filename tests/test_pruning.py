@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from clusterability.errors import InputError
-from clusterability.pruning import PruningMasks, check_sparsity, magnitude_mask, sparsity_at, trimmed
+from clusterability.base.errors import InputError
+from clusterability.training.pruning import PruningMasks, check_sparsity, magnitude_mask, sparsity_at, trimmed
 
 SHARES = st.floats(0, 0.999)
 

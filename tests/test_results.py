@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clusterability.errors import InputError
-from clusterability.results import NETWORKS, changes, key_of, listed, merge, numbers, read, read_all
+from clusterability.base.errors import InputError
+from clusterability.base.statistics import listed, numbers
+from clusterability.experiments.store import NETWORKS, changes, key_of, merge, read, read_all
 
 COLUMNS = list(NETWORKS.columns)
 

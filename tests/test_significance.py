@@ -6,10 +6,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
 
-from clusterability.clustering import ncut
-from clusterability.errors import InputError
-from clusterability.graphs import layered_graph, without_isolated
-from clusterability.significance import Measurement, measure, p_value, shuffled, z_score
+from clusterability.base.errors import InputError
+from clusterability.base.statistics import p_value, z_score
+from clusterability.clustering.measure import Measurement, measure, shuffled
+from clusterability.clustering.ncut import ncut
+from clusterability.graphs.layered import layered_graph, without_isolated
 from helpers import dense_adjacency, dense_laplacian, networks, planted_network, random_network
 
 SEEDS = st.integers(0, 2**32 - 1)

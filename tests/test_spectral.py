@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from clusterability.errors import InputError
-from clusterability.graphs import layered_graph
-from clusterability.spectral import embedding, laplacian_eigenpairs
+from clusterability.base.errors import InputError
+from clusterability.clustering.spectral import embedding, laplacian_eigenpairs
+from clusterability.graphs.layered import layered_graph
 from helpers import dense_adjacency, dense_laplacian, networks, random_network
 
 

@@ -7,11 +7,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 from torch.nn import functional
 
-from clusterability._torchvision import import_torchvision
-from clusterability.channel_graphs import channel_graph
-from clusterability.errors import InputError
-from clusterability.graphs import layered_graph
-from clusterability.tracing import trace
+from clusterability.base.errors import InputError
+from clusterability.base.torchvision import import_torchvision
+from clusterability.graphs.channels import channel_graph
+from clusterability.graphs.layered import layered_graph
+from clusterability.graphs.tracing import trace
 
 
 def adjacency(model, input_shape, fold_normalization=True, **options):

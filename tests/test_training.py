@@ -6,11 +6,13 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-from clusterability import datasets, pruning, training
-from clusterability.errors import InputError
-from clusterability.networks import MLP, initialize
-from clusterability.pruning import magnitude_mask
-from clusterability.training import NetworkSpec, Training, train
+from clusterability.base.errors import InputError
+from clusterability.data import load as datasets
+from clusterability.networks.mlp import MLP, initialize
+from clusterability.training import pruning
+from clusterability.training import train as training
+from clusterability.training.pruning import magnitude_mask
+from clusterability.training.train import NetworkSpec, Training, train
 
 SHORT = Training(epochs=2, pruning_epochs=2)
 SMALL = MLP((64, 16, 12, 10))

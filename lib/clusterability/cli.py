@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from clusterability import __version__
-from clusterability.errors import InputError
+from clusterability.base.errors import InputError
 
 
 class _Commands(click.Group):
@@ -65,7 +65,8 @@ def run(figures, everything, parameters, preset, output) -> None:
     Rows that are stored already are not computed again; a run that was stopped goes on where it
     stopped. The paths of the executed notebooks are printed.
     """
-    from clusterability import notebooks, paths
+    from clusterability import notebooks
+    from clusterability.base import files as paths
 
     if everything == bool(figures):
         raise InputError("name the figures to run, or give --all (see: clusterability list)")
@@ -121,9 +122,9 @@ def measure(network, clusters, shuffles, seed, null_model, as_json, **options) -
     file, or a torch state_dict (.pt, .pth, .bin); or a model: torchvision:NAME[:WEIGHTS], where WEIGHTS
     may be random; module.path:factory, for a model of your own; or a file with --architecture.
     """
-    from clusterability.significance import Measurement
-    from clusterability.significance import measure as measured
-    from clusterability.training import available_cores
+    from clusterability.base.threads import available_cores
+    from clusterability.clustering.measure import Measurement
+    from clusterability.clustering.measure import measure as measured
 
     if shuffles < 1:
         raise InputError(f"{shuffles} shuffles asked for: at least 1 is needed")
@@ -163,11 +164,11 @@ def measure(network, clusters, shuffles, seed, null_model, as_json, **options) -
 
 def _network(network, seed, *, architecture, input_shape, part, input_layer, norm, fold):
     """What ``measure`` measures, and what its report says of a model's structure."""
-    from clusterability import models
-    from clusterability.channel_graphs import channel_graph, check_part
-    from clusterability.kernels import check_norm
-    from clusterability.tracing import trace
-    from clusterability.weight_files import read_matrices
+    from clusterability.graphs.channels import channel_graph, check_part
+    from clusterability.graphs.kernels import check_norm
+    from clusterability.graphs.tracing import trace
+    from clusterability.networks import torchvision as models
+    from clusterability.networks.files import read_matrices
 
     named = models.is_name(network) and not Path(network).exists()
     if named and architecture:
@@ -201,12 +202,14 @@ def lesion(file, dataset, clusters, shuffles, seed, as_json) -> None:
     FILE: as for measure; biases are bias0, bias1, … in an .npz, NAME.bias beside NAME.weight elsewhere,
     and zero where the file has none. Hidden neurons are taken to be ReLU.
     """
-    from clusterability import datasets, importance, lesions
-    from clusterability.catalogue import TITLES
-    from clusterability.significance import Measurement
-    from clusterability.significance import measure as measured
-    from clusterability.training import available_cores
-    from clusterability.weight_files import read_network
+    from clusterability.base.threads import available_cores
+    from clusterability.clustering.measure import Measurement
+    from clusterability.clustering.measure import measure as measured
+    from clusterability.data import load as datasets
+    from clusterability.data.catalogue import TITLES
+    from clusterability.lesions import importance
+    from clusterability.lesions import lesion as lesions
+    from clusterability.networks.files import read_network
 
     if shuffles < 1:
         raise InputError(f"{shuffles} shuffles asked for: at least 1 is needed")

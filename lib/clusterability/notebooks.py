@@ -13,9 +13,9 @@ from typing import Any, get_args, get_origin
 
 import nbformat
 
-from clusterability import paths
-from clusterability.errors import InputError
-from clusterability.progress import CHANNEL, relayed
+from clusterability.base import files as paths
+from clusterability.base.errors import InputError
+from clusterability.base.progress import CHANNEL, relayed
 
 _TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list}
 _WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}

@@ -1,0 +1,1 @@
+"""What every room uses: errors, files, threads, statistics. It knows nothing of networks."""

@@ -1,0 +1,155 @@
+"""Spectral clustering of a graph and its normalized cut (C, section 2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse
+
+from clusterability.base.errors import InputError
+from clusterability.clustering.kmeans import kmeans
+from clusterability.clustering.spectral import Graph, count_vertices, degrees, embedding
+from clusterability.graphs.channels import ChannelGraph
+from clusterability.graphs.layered import LayeredGraph
+
+
+@dataclass(frozen=True, eq=False)
+class Clustering:
+    """A partition of a graph's vertices and its normalized cut.
+
+    Attributes
+    ----------
+    labels : ndarray (n_vertices,) of int64, in 0 ... n_clusters − 1
+    ncut : float in [0, n_clusters]
+    """
+
+    labels: np.ndarray
+    ncut: float
+
+
+def n_starts(n_vertices: int) -> int:
+    """Starts of k-means: 25, or 100 above 2000 vertices, as in the released experiments."""
+    return 100 if n_vertices > 2000 else 25
+
+
+def spectral_clustering(
+    graph: Graph,
+    n_clusters: int,
+    seed: int,
+    n_init: int | None = None,
+    n_eigenvectors: int | None = None,
+    volume_epsilon: float = 0.0,
+) -> Clustering:
+    """Normalized spectral clustering (Shi & Malik, 2000; von Luxburg, 2007, random-walk form).
+
+    Parameters
+    ----------
+    graph : LayeredGraph, ChannelGraph, or symmetric adjacency (n, n), sparse or dense
+        Without vertices of degree 0.
+    n_clusters : int
+    seed : int
+        Of the k-means starts.
+    n_init : int, optional
+        Number of k-means starts; see :func:`n_starts`.
+    n_eigenvectors : int, optional
+        Dimensions in which k-means clusters, the constant eigenvector included; by default as many
+        as there are clusters.
+    volume_epsilon : float
+        Of the n-cut that is returned, see :func:`ncut`; the labels do not depend on it.
+
+    Raises
+    ------
+    InputError
+        Fewer than 2 clusters, or more clusters than vertices.
+
+    >>> from clusterability.graphs.layered import layered_graph
+    >>> two_parts = layered_graph([np.kron(np.eye(2), np.ones((3, 3)))])
+    >>> spectral_clustering(two_parts, 2, seed=0).ncut
+    0.0
+    """
+    n = count_vertices(graph)
+    check_n_clusters(n_clusters, n)
+    coordinates = embedding(graph, n_eigenvectors or n_clusters)
+    labels, _ = kmeans(coordinates, n_clusters, n_init or n_starts(n), seed)
+    return Clustering(labels, ncut(graph, labels, volume_epsilon))
+
+
+def check_n_clusters(n_clusters: int, n_vertices: int | None = None) -> None:
+    """Raise InputError unless 2 <= n_clusters <= n_vertices."""
+    if n_clusters < 2:
+        raise InputError(f"{n_clusters} clusters asked for: at least 2 are needed")
+    if n_vertices is not None and n_clusters > n_vertices:
+        raise InputError(f"{n_clusters} clusters asked of a graph of {n_vertices} vertices")
+
+
+def ncut(graph: Graph, labels: np.ndarray, volume_epsilon: float = 0.0) -> float:
+    """Normalized cut Σ_i W(X_i, not X_i) / (vol(X_i) + ε) of a partition, ε = 0 (C, section 2.2).
+
+    Parameters
+    ----------
+    graph : LayeredGraph, ChannelGraph, or symmetric adjacency (n, n), sparse or dense
+    labels : ndarray (n,) of int, 0 or more
+    volume_epsilon : float
+        ε. The released experiments have 10⁻⁸ there, so that a cluster of still smaller volume is free.
+
+    Returns
+    -------
+    float
+        Between 0 and the number of clusters; clusters without vertices count nothing.
+
+    >>> tiny = np.array([[0, 1e-12, 0], [1e-12, 0, 1], [0, 1, 0]])
+    >>> [round(ncut(tiny, np.array([0, 1, 1]), epsilon), 3) for epsilon in (0, 1e-8)]
+    [1.0, 0.0]
+    """
+    n_clusters = int(labels.max()) + 1
+    one_hot = np.zeros((len(labels), n_clusters))
+    one_hot[np.arange(len(labels)), labels] = 1
+    volume = np.bincount(labels, degrees(graph), n_clusters)
+    if isinstance(graph, LayeredGraph):
+        within = np.zeros(n_clusters)
+        parts = np.split(one_hot, np.cumsum(graph.layer_sizes)[:-1])
+        for layer, block in enumerate(graph.blocks):
+            within += 2 * ((block @ parts[layer]) * parts[layer + 1]).sum(axis=0)
+    else:
+        times = graph.times if isinstance(graph, ChannelGraph) else scipy.sparse.csr_array(graph).dot
+        within = (times(one_hot) * one_hot).sum(axis=0)
+    occupied = volume > 0
+    within, volume = within[occupied], volume[occupied]
+    return float((np.maximum(1 - within / volume, 0) * (volume / (volume + volume_epsilon))).sum())
+
+
+def shares(labels: np.ndarray, amounts: np.ndarray) -> np.ndarray:
+    """Share of a quantity that falls to each cluster.
+
+    Parameters
+    ----------
+    labels : ndarray (n,) of int, 0 or more
+    amounts : ndarray (n,)
+        Degrees, for shares of the volume; ones, for shares of the vertices.
+
+    >>> shares(np.array([0, 0, 1]), np.array([1.0, 1.0, 2.0])).tolist()
+    [0.5, 0.5]
+    """
+    sums = np.bincount(labels, amounts)
+    return sums / sums.sum()
+
+
+def effective_number(shares: np.ndarray) -> float:
+    """How many equal clusters are as diverse as these: the exponential of the entropy of the shares.
+
+    >>> round(effective_number(np.array([0.25, 0.25, 0.5, 0.0])), 4)
+    2.8284
+    """
+    positive = shares[shares > 0]
+    return float(np.exp(-(positive * np.log(positive)).sum()))
+
+
+def in_out_ratio(ncut: float, n_clusters: int) -> float:
+    """Mean ratio of edge weight inside clusters to edge weight leaving them, (1 − n/k) / (2n/k).
+
+    >>> in_out_ratio(6.0, 12)
+    0.5
+    """
+    share = ncut / n_clusters
+    return (1 - share) / (2 * share) if share > 0 else float("inf")

@@ -1,0 +1,193 @@
+"""Spectral embedding: the eigenvectors of the normalized Laplacian with the smallest eigenvalues.
+
+The symmetric normalized Laplacian is L = I − D^(−1/2) A D^(−1/2) (von Luxburg, 2007). Its smallest
+eigenvalues are the largest ones of the normalized adjacency D^(−1/2) A D^(−1/2).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse
+import scipy.sparse.csgraph
+import scipy.sparse.linalg
+
+from clusterability.base.errors import InputError
+from clusterability.graphs.channels import ChannelGraph
+from clusterability.graphs.layered import LayeredGraph
+
+Graph = LayeredGraph | ChannelGraph | scipy.sparse.sparray | np.ndarray
+
+# Up to this many vertices a dense eigensolver beats Lanczos iterations.
+_DENSE_VERTICES = 1000
+# Squaring halves the digits of small singular values, and their right vectors come by division; below
+# this the vectors would be orthogonal to fewer than eight digits.
+_SMALLEST_SINGULAR_VALUE = 1e-4
+
+
+def count_vertices(graph: Graph) -> int:
+    """Number of vertices of a graph in any of its forms."""
+    return graph.n_vertices if isinstance(graph, LayeredGraph | ChannelGraph) else graph.shape[0]
+
+
+def degrees(graph: Graph) -> np.ndarray:
+    """Sum of edge weights at every vertex (n,) of a graph in any of its forms."""
+    if isinstance(graph, LayeredGraph | ChannelGraph):
+        return graph.degree
+    return np.asarray(graph.sum(axis=0)).ravel()
+
+
+def laplacian_eigenpairs(graph: Graph, n_pairs: int) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest eigenvalues of the symmetric normalized Laplacian, and their eigenvectors.
+
+    Parameters
+    ----------
+    graph : LayeredGraph, ChannelGraph, or symmetric adjacency (n, n), sparse or dense
+        Without vertices of degree 0.
+    n_pairs : int
+        How many, the trivial eigenvalue 0 included.
+
+    Returns
+    -------
+    eigenvalues : ndarray (n_pairs,) ascending, in [0, 2]
+    eigenvectors : ndarray (n, n_pairs), orthonormal columns, in the order of the graph's vertices
+
+    Raises
+    ------
+    InputError
+        More pairs than vertices, or fewer than one.
+    """
+    n = count_vertices(graph)
+    if not 1 <= n_pairs <= n:
+        raise InputError(f"{n_pairs} eigenvectors asked of a graph of {n} vertices")
+    if isinstance(graph, LayeredGraph):
+        pairs = _bipartite_eigenpairs(graph, n_pairs)
+        if pairs is not None:
+            return pairs
+        graph = graph.adjacency
+    return _general_eigenpairs(graph, n_pairs)
+
+
+def embedding(graph: Graph, n_dimensions: int) -> np.ndarray:
+    """Coordinates of every vertex: Laplacian eigenvectors divided by sqrt(degree) (Shi & Malik, 2000).
+
+    These are eigenvectors of the random-walk Laplacian; the constant one is included.
+
+    Returns
+    -------
+    ndarray (n, n_dimensions)
+    """
+    _, vectors = laplacian_eigenpairs(graph, n_dimensions)
+    return vectors / np.sqrt(degrees(graph))[:, None]
+
+
+def _bipartite_eigenpairs(graph: LayeredGraph, n_pairs: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Eigenpairs by way of the smaller side of a layered graph, or None where that is not enough.
+
+    Odd layers are joined to even layers only, so the normalized adjacency is [[0, B], [Bᵀ, 0]]. Its
+    eigenvalues are ± the singular values σ of B, its eigenvectors (u, ±v)/√2. With u and σ² from
+    B Bᵀ, which is as small as the smaller side, v = Bᵀ u / σ: exact, and some forty times less work.
+    """
+    sizes = graph.layer_sizes
+    with np.errstate(divide="ignore"):
+        scales = [1 / np.sqrt(degree) for degree in graph.layer_degrees]
+    if any(not np.isfinite(scale).all() for scale in scales):
+        raise InputError("the graph has vertices of degree 0: delete them first")
+    normalized = [block * scales[layer + 1][:, None] * scales[layer] for layer, block in enumerate(graph.blocks)]
+    parity = min((0, 1), key=lambda start: sum(sizes[start::2]))
+    inner, outer = list(range(parity, len(sizes), 2)), list(range(1 - parity, len(sizes), 2))
+
+    def coupling(a: int, b: int) -> np.ndarray:
+        """Normalized edge weights (size of layer a, size of layer b) between adjacent layers."""
+        return normalized[b] if a > b else normalized[a].T
+
+    offsets = dict(zip(inner, np.cumsum([0, *(sizes[i] for i in inner)]), strict=False))
+    n_inner = sum(sizes[i] for i in inner)
+    if n_pairs > n_inner:
+        return None
+    neighbours = {middle: [n for n in (middle - 1, middle + 1) if 0 <= n < len(sizes)] for middle in outer}
+    # B Bᵀ couples two inner layers only through the outer layer between them.
+    gram = np.zeros((n_inner, n_inner))
+    for middle in outer:
+        for a in neighbours[middle]:
+            for b in neighbours[middle]:
+                rows = slice(offsets[a], offsets[a] + sizes[a])
+                columns = slice(offsets[b], offsets[b] + sizes[b])
+                if a >= b:  # the eigensolver reads the lower triangle
+                    gram[rows, columns] += coupling(a, middle) @ coupling(b, middle).T
+    squares, left = scipy.linalg.eigh(
+        gram, subset_by_index=[n_inner - n_pairs, n_inner - 1], check_finite=False, overwrite_a=True
+    )
+    squares, left = squares[::-1], left[:, ::-1]
+    if squares[-1] < _SMALLEST_SINGULAR_VALUE**2:
+        return None
+    singular = np.sqrt(squares)
+    parts: list[np.ndarray] = [np.empty(0)] * len(sizes)
+    for layer in inner:
+        parts[layer] = left[offsets[layer] : offsets[layer] + sizes[layer]]
+    for middle in outer:
+        parts[middle] = sum(coupling(a, middle).T @ parts[a] for a in neighbours[middle]) / singular
+    return np.maximum(1 - singular, 0), np.concatenate(parts) / np.sqrt(2)
+
+
+def _general_eigenpairs(graph: ChannelGraph | scipy.sparse.sparray | np.ndarray, n_pairs: int):
+    degree = degrees(graph)
+    if (degree <= 0).any():
+        raise InputError("the graph has vertices of degree 0: delete them first")
+    root, n = np.sqrt(degree), len(degree)
+    scale = 1 / root
+    dense = n <= max(_DENSE_VERTICES, 2 * n_pairs)
+    if isinstance(graph, ChannelGraph) and not dense:
+
+        def times(vectors: np.ndarray) -> np.ndarray:
+            columns = vectors.reshape(n, -1)
+            return scale[:, None] * graph.times(scale[:, None] * columns)
+
+        normalized = scipy.sparse.linalg.LinearOperator((n, n), times, matmat=times, dtype=np.float64)
+    else:
+        adjacency = graph.adjacency if isinstance(graph, ChannelGraph) else scipy.sparse.csr_array(graph)
+        normalized = scipy.sparse.diags_array(scale) @ adjacency @ scipy.sparse.diags_array(scale)
+    if dense:
+        values, vectors = scipy.linalg.eigh(normalized.toarray(), subset_by_index=[n - n_pairs, n - 1])
+    else:
+        known = _null_vectors(graph, root, n_pairs)
+        values, vectors = np.ones(known.shape[1]), known[:, ::-1]
+        if len(values) < n_pairs:
+            others = _leading_eigenpairs(normalized, n_pairs - len(values), root, known)
+            values, vectors = np.append(others[0], values), np.hstack([others[1], vectors])
+    return np.maximum(1 - values[::-1], 0), vectors[:, ::-1]
+
+
+def _null_vectors(
+    graph: ChannelGraph | scipy.sparse.sparray | np.ndarray, root: np.ndarray, at_most: int
+) -> np.ndarray:
+    """Orthonormal vectors (n, parts) of eigenvalue 0 of a graph in several parts, those of largest volume first.
+
+    Lanczos iterations start from one vector, and can miss copies of an eigenvalue. (n, 0) if there is one part.
+    """
+    if isinstance(graph, ChannelGraph):
+        part = graph.components()
+    else:
+        part = scipy.sparse.csgraph.connected_components(graph, directed=False)[1]
+    if not part.any():
+        return np.zeros((len(root), 0))
+    volumes = np.bincount(part, weights=root**2)
+    chosen = np.argsort(-volumes, kind="stable")[:at_most]
+    return np.where(part[:, None] == chosen, root[:, None], 0) / np.sqrt(volumes[chosen])
+
+
+def _leading_eigenpairs(matrix, n_pairs: int, root: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The largest eigenvalues, ascending, of a symmetric matrix and their vectors, but for known vectors."""
+    start = root * np.random.default_rng(0).uniform(0.5, 1.5, len(root))  # fixed, so that results repeat
+    if known.shape[1]:
+        whole = scipy.sparse.linalg.aslinearoperator(matrix)
+
+        def without(vectors: np.ndarray) -> np.ndarray:
+            columns = vectors.reshape(len(root), -1)
+            return whole.matmat(columns) - known @ (known.T @ columns)
+
+        matrix = scipy.sparse.linalg.LinearOperator(whole.shape, without, matmat=without, dtype=np.float64)
+        start -= known @ (known.T @ start)
+    values, vectors = scipy.sparse.linalg.eigsh(matrix, n_pairs, which="LA", v0=start)
+    order = np.argsort(values)
+    return values[order], vectors[:, order]

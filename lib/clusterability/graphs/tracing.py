@@ -1,0 +1,387 @@
+"""Which units of a PyTorch model feed which: its weighted layers and what each reads, by tracing (torch.fx).
+
+A unit is an output of a weighted layer: a channel of a convolution, a neuron of a linear layer. Between
+weighted layers data pass through operations that keep channels apart (activations, pooling, dropout),
+add them up, or line them up (concatenation, flattening). A layer that reads a sum reads every layer in
+the sum (C, appendix).
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import fx, nn
+from torch.nn import functional
+
+from clusterability.base.errors import InputError, reason
+from clusterability.graphs.shapes import SEVERAL, Shape, shapes_of
+
+INPUT = 0
+"""Index of the layer that stands for the model's input."""
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_NORMALIZATIONS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+# Operations on every channel by itself, as modules, functions and methods of tensors.
+_TRANSPARENT_MODULES = (
+    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid,
+    nn.Sigmoid, nn.Tanh, nn.Softplus, nn.Softmax, nn.LogSoftmax, nn.Identity, nn.Mish, nn.SELU, nn.CELU, nn.Softsign,
+    nn.PReLU,
+    nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout,
+    nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d,
+    nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d,
+    nn.Upsample, nn.ZeroPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.ConstantPad2d,
+)  # fmt: skip
+_TRANSPARENT_FUNCTIONS = {
+    functional.relu, functional.relu6, functional.leaky_relu, functional.elu, functional.gelu, functional.silu,
+    functional.hardtanh, functional.hardswish, functional.softplus, functional.softmax, functional.log_softmax,
+    functional.sigmoid, functional.tanh, torch.relu, torch.sigmoid, torch.tanh, torch.softmax, torch.log_softmax,
+    functional.mish, functional.selu, functional.hardsigmoid, functional.relu_, torch.relu_,
+    functional.dropout, functional.dropout2d, functional.pad, functional.interpolate,
+    functional.max_pool1d, functional.avg_pool1d,
+    functional.max_pool2d, functional.avg_pool2d, functional.adaptive_avg_pool2d, functional.adaptive_max_pool2d,
+    torch.neg, torch.clamp, operator.neg,
+}  # fmt: skip
+_TRANSPARENT_METHODS = {
+    "relu", "relu_", "sigmoid", "tanh", "softmax", "log_softmax", "clamp", "contiguous", "clone", "float", "detach",
+    "to",
+}  # fmt: skip
+
+_IN_PLACE = {operator.iadd, "add_"}
+_ADDITIONS = {operator.add, torch.add, "add"} | _IN_PLACE
+_FACTORS = {operator.mul, operator.imul, operator.truediv, torch.mul, torch.div, "mul", "div"}
+_BY_CONSTANTS = _FACTORS | {operator.sub, torch.sub, "sub"}
+_CONCATENATIONS = {torch.cat, torch.concat}
+_MEANS = {torch.mean, "mean"}
+_FLATTENINGS = {torch.flatten, torch.reshape, torch.squeeze, "flatten", "view", "reshape", "squeeze"}
+
+
+@dataclass
+class Layer:
+    """A weighted layer, or the input.
+
+    Attributes
+    ----------
+    name : str
+        Path of the module; "input".
+    kind : {"input", "convolution", "linear"}
+    n_units : int
+    kernel : ndarray (n_units, positions / groups, ...) of float32, or None for the input
+        Weights by unit and position of the channel read; behind these, kernels or flattened areas.
+    groups : int
+        Of a grouped convolution: as many equal parts of the units read as many equal parts of the
+        positions, each its own.
+    sources : dict of int to ndarray (positions,) of int64
+        For every layer that is read, by index, which of its units stands at each position; −1: none.
+    unit_scale, position_scale : ndarray or None
+        What the batch normalization behind a unit, or before a position, multiplies its weights by.
+    """
+
+    name: str
+    kind: str
+    n_units: int
+    kernel: np.ndarray | None = None
+    groups: int = 1
+    sources: dict[int, np.ndarray] = field(default_factory=dict)
+    unit_scale: np.ndarray | None = None
+    position_scale: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Flow:
+    """A tensor on its way: which units stand at its channels' positions.
+
+    ``area`` is the shape behind a channel that flattening has put into the channels' axis, ``scale`` what
+    a batch normalization of several layers' units leaves to those who read them, ``lost`` whether the
+    channels' axis has been indexed away.
+    """
+
+    sources: dict[int, np.ndarray]
+    n_positions: int
+    area: tuple[int, ...] = ()
+    scale: np.ndarray | None = None
+    lost: bool = False
+
+
+def trace(model: nn.Module, input_shape: tuple[int, ...], *, fold_normalization: bool = True) -> list[Layer]:
+    """The weighted layers of a model in the order in which they run, the input first.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Is not changed; traced as it runs in evaluation.
+    input_shape : tuple of int
+        Of one example: (channels, height, width), or (features,).
+    fold_normalization : bool
+        Multiply weights by |γ| / sqrt(σ² + ε) of the batch normalization behind them (C, appendix). One
+        that several layers' units reach, after a sum or a concatenation, multiplies the weights that
+        read it.
+
+    Raises
+    ------
+    InputError
+        A model that cannot be traced or run, or has an operation that is not understood: named with the
+        path of its module.
+
+    >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 6 * 6, 10))
+    >>> [(layer.name, layer.n_units) for layer in trace(model, (3, 8, 8))]
+    [('input', 3), ('0', 8), ('3', 10)]
+    """
+    training = {module: module.training for module in model.modules()}
+    model.eval()
+    # A single layer would be traced into its inner operations.
+    whole = nn.Sequential(model) if fx.Tracer().is_leaf_module(model, "") else model
+    try:
+        traced = fx.symbolic_trace(whole, concrete_args=_defaults(whole))
+        shapes = shapes_of(traced, tuple(input_shape))
+    except Exception as failure:  # whatever a user's forward raises
+        raise InputError(
+            f"{type(model).__name__} cannot be traced on an input of shape {tuple(input_shape)}: {reason(failure)}"
+        ) from failure
+    finally:
+        for module, was_training in training.items():
+            module.training = was_training
+    walk = _Walk(dict(traced.named_modules()), tuple(input_shape), fold_normalization)
+    for node, shape in zip(traced.graph.nodes, shapes, strict=True):
+        walk.visit(node, shape)
+    if len(walk.layers) == 1:
+        raise InputError(f"{type(model).__name__} has no linear and no convolutional layer that is run")
+    return walk.layers
+
+
+def _defaults(module: nn.Module) -> dict:
+    """The arguments of a model's forward that need not be given."""
+    parameters = inspect.signature(module.forward).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
+
+
+def _input(node: fx.Node):
+    """The first argument, however it is given."""
+    return node.args[0] if node.args else node.kwargs.get("input", node.kwargs.get("tensors"))
+
+
+def _axis(node: fx.Node, default=None):
+    """The second argument, however it is given."""
+    return node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", node.kwargs.get("axis", default))
+
+
+class _Walk:
+    """Follows the data through a traced graph, node by node."""
+
+    def __init__(self, modules: Mapping[str, nn.Module], input_shape: tuple[int, ...], fold: bool) -> None:
+        self.modules, self.input_shape, self.fold = modules, input_shape, fold
+        self.layers = [Layer("input", "input", input_shape[0])]
+        self.flows: dict[fx.Node, _Flow] = {}
+        self.shapes: dict[fx.Node, Shape] = {}
+        self.layer_at: dict[fx.Node, int] = {}
+        # How the input was flattened, and the nodes in which its channels still stand as they were.
+        self.flattening: tuple | None = None
+        self.as_channels: set[fx.Node] = set()
+
+    def visit(self, node: fx.Node, shape: Shape) -> None:
+        self.shapes[node] = shape
+        if node.op == "placeholder":
+            if not self.flows:
+                self.flows[node] = _Flow({INPUT: np.arange(self.input_shape[0])}, self.input_shape[0])
+                self.layer_at[node] = INPUT
+            elif not node.args:  # with a default, it has its value
+                raise InputError(f"the model has a second input, {node.target!r}: one is understood")
+        elif node.op != "output" and shape is not None and any(a in self.flows for a in node.all_input_nodes):
+            try:
+                flow = self._flow(node, shape)
+            except InputError:
+                raise
+            except Exception as failure:  # an operation can be called in more ways than are thought of here
+                raise self._unknown(node, f"the way in which it is called ({reason(failure)})") from failure
+            self.flows[node] = flow
+            if node.target in _IN_PLACE:
+                self.flows[_input(node)] = flow
+
+    def _flow(self, node: fx.Node, shape: Shape) -> _Flow:
+        if shape == SEVERAL:
+            raise self._unknown(node, "an operation that gives several tensors")
+        before = len(self.layers)
+        flow = self._module(node) if node.op == "call_module" else self._function(node)
+        flattens = flow.n_positions == self.layers[INPUT].n_units and len(self.layers) == before
+        if not self.as_channels.isdisjoint(node.all_input_nodes) and not flattens:
+            raise self._unknown(node, "an input that is read both as channels and flattened")
+        if not flow.lost and (len(shape) < 2 or shape[1] != flow.n_positions * math.prod(flow.area)):
+            raise self._unknown(node, f"what makes {shape} of {self.shapes[_input(node)]}")
+        return flow
+
+    def _module(self, node: fx.Node) -> _Flow:
+        module, flow = self.modules[node.target], self._read(node, _input(node))
+        if flow.lost and isinstance(module, (*_CONVOLUTIONS, nn.Linear)):
+            raise self._unknown(node, "a layer on what an index has left")
+        if isinstance(module, _CONVOLUTIONS):
+            return self._convolution(node, module, flow)
+        if isinstance(module, nn.Linear):
+            return self._linear(node, module, flow)
+        if isinstance(module, _NORMALIZATIONS):
+            return self._normalization(node, module, flow)
+        if isinstance(module, nn.Flatten):
+            return self._flattened(node, flow)
+        if isinstance(module, _TRANSPARENT_MODULES):
+            return flow
+        raise self._unknown(node, f"a {type(module).__name__}")
+
+    def _function(self, node: fx.Node) -> _Flow:
+        target = node.target
+        if target in _CONCATENATIONS:
+            return self._concatenation(node)
+        flows = [self.flows[source] for source in node.all_input_nodes if source in self.flows]
+        if target in _ADDITIONS:
+            return self._sum(node, flows)
+        if target in _FACTORS:
+            factors = [self.shapes[a] for a in node.all_input_nodes if a not in self.flows]
+            if any(math.prod(shape or ()) > 1 for shape in factors) and set(flows[0].sources) != {INPUT}:
+                raise self._unknown(node, "a factor of its own for every channel")
+        if target is functional.pad and len(_axis(node, node.kwargs.get("pad"))) > 2 * (
+            len(self.shapes[_input(node)]) - 2
+        ):
+            raise self._unknown(node, "padding of the channels' axis")
+        if len(flows) == 1 or (target in _FACTORS and all(flow is flows[0] for flow in flows)):
+            if target in _BY_CONSTANTS or target in (
+                _TRANSPARENT_METHODS if node.op == "call_method" else _TRANSPARENT_FUNCTIONS
+            ):
+                return flows[0]
+            if target in _MEANS:
+                return self._mean(node, flows[0])
+            if target in _FLATTENINGS:
+                return self._flattened(node, flows[0])
+            if target is operator.getitem or target in (torch.unsqueeze, "unsqueeze"):
+                return self._indexed(node, flows[0])
+        raise self._unknown(node, f"the operation {getattr(target, '__name__', target)!r}")
+
+    def _read(self, node: fx.Node, source: fx.Node) -> _Flow:
+        if source not in self.flows:
+            raise self._unknown(node, "an operation on what does not come from the input")
+        return self.flows[source]
+
+    def _convolution(self, node: fx.Node, module: nn.Module, flow: _Flow) -> _Flow:
+        return self._layer(node, "convolution", module.weight, flow, module.groups)
+
+    def _linear(self, node: fx.Node, module: nn.Linear, flow: _Flow) -> _Flow:
+        if len(self.shapes[_input(node)]) != 2:
+            raise self._unknown(node, "a linear layer on the last of several axes")
+        return self._layer(node, "linear", module.weight.unflatten(1, (flow.n_positions, *flow.area)), flow)
+
+    def _layer(self, node: fx.Node, kind: str, weight: torch.Tensor, flow: _Flow, groups: int = 1) -> _Flow:
+        if any(layer.name == node.target for layer in self.layers):
+            raise self._unknown(node, "a layer that is run twice")
+        kernel = weight.detach().float().cpu().numpy()
+        index, n_units = len(self.layers), len(kernel)
+        self.layers.append(Layer(node.target, kind, n_units, kernel, groups, flow.sources, position_scale=flow.scale))
+        self.layer_at[node] = index
+        return _Flow({index: np.arange(n_units)}, n_units)
+
+    def _normalization(self, node: fx.Node, module: nn.Module, flow: _Flow) -> _Flow:
+        if flow.area:
+            raise self._unknown(node, "a batch normalization of flattened channels")
+        if not self.fold:
+            return flow
+        if module.running_var is None:
+            raise self._unknown(node, "folding a batch normalization without running statistics (--no-fold)")
+        gamma = torch.ones_like(module.running_var) if module.weight is None else module.weight
+        scale = (gamma.detach().abs() / (module.running_var + module.eps).sqrt()).double().cpu().numpy()
+        behind = self._layer_behind(_input(node))
+        if behind is None:
+            return replace(flow, scale=scale if flow.scale is None else flow.scale * scale)
+        layer = self.layers[behind]
+        layer.unit_scale = scale if layer.unit_scale is None else layer.unit_scale * scale
+        return flow
+
+    def _layer_behind(self, node: fx.Node) -> int | None:
+        """The weighted layer whose units reach only this place, each by itself; None: there is none."""
+        while len(node.users) == 1:
+            if node in self.layer_at:
+                return self.layer_at[node] or None
+            before = _input(node)
+            if self.flows.get(before) is not self.flows[node]:
+                return None
+            node = before
+        return None
+
+    def _sum(self, node: fx.Node, flows: list[_Flow]) -> _Flow:
+        first, sources = flows[0], {}
+        for flow in flows:
+            if (flow.n_positions, flow.area, flow.lost) != (first.n_positions, first.area, False):
+                raise self._unknown(node, "a sum of tensors of different shapes")
+            if flow.scale is not None:
+                raise self._unknown(node, "a sum of what a batch normalization of several layers has scaled")
+            for index, units in flow.sources.items():
+                if index in sources and not np.array_equal(sources[index], units):
+                    raise self._unknown(node, "a sum of one layer's units in different orders")
+                sources[index] = units
+        return first if len(sources) == len(first.sources) else replace(first, sources=sources)
+
+    def _concatenation(self, node: fx.Node) -> _Flow:
+        axis = _axis(node, 0)
+        flows = [self._read(node, part) for part in _input(node)]
+        if axis not in (1, 1 - len(self.shapes[node])) or any(flow.area or flow.lost for flow in flows):
+            raise self._unknown(node, f"a concatenation along axis {axis}")
+        ends = np.cumsum([0, *(flow.n_positions for flow in flows)])
+        sources: dict[int, np.ndarray] = {}
+        scale = np.ones(ends[-1])
+        for flow, start, end in zip(flows, ends[:-1], ends[1:], strict=True):
+            for index, units in flow.sources.items():
+                sources.setdefault(index, np.full(ends[-1], -1))[start:end] = units
+            if flow.scale is not None:
+                scale[start:end] = flow.scale
+        scaled = any(flow.scale is not None for flow in flows)
+        return _Flow(sources, int(ends[-1]), scale=scale if scaled else None)
+
+    def _mean(self, node: fx.Node, flow: _Flow) -> _Flow:
+        axes = _axis(node)
+        axes = axes if isinstance(axes, tuple | list) else [axes]
+        n_axes = len(self.shapes[_input(node)])
+        if any(not isinstance(axis, int) or axis % n_axes < 2 for axis in axes):
+            raise self._unknown(node, f"a mean over the axes {axes}")
+        return flow
+
+    def _flattened(self, node: fx.Node, flow: _Flow) -> _Flow:
+        before, after = self.shapes[_input(node)], self.shapes[node]
+        if before[:2] == after[:2] and math.prod(before) == math.prod(after):
+            return flow
+        if len(after) != 2 or after[0] != before[0] or flow.lost:
+            raise self._unknown(node, f"what makes {after} of {before}")
+        if list(flow.sources) != [INPUT]:
+            return replace(flow, area=tuple(before[2:]))
+        if not np.array_equal(flow.sources[INPUT], np.arange(self.input_shape[0])):
+            raise self._unknown(node, "flattening some of the input's channels, or one twice,")
+        if self.flattening is None and any(INPUT in layer.sources for layer in self.layers):
+            raise self._unknown(node, "an input that is read both as channels and flattened")
+        if self.flattening not in (None, before):
+            raise self._unknown(node, f"an input that is flattened from {self.flattening[1:]} and from {before[1:]}")
+        self.flattening = before
+        self.as_channels |= {
+            other
+            for other, read in self.flows.items()
+            if read.n_positions == self.input_shape[0] and INPUT in read.sources
+        }
+        self.layers[INPUT].n_units = after[1]  # the pixels are the units
+        scale = None if flow.scale is None else np.repeat(flow.scale, after[1] // flow.n_positions)
+        return _Flow({INPUT: np.arange(after[1])}, after[1], scale=scale)
+
+    def _indexed(self, node: fx.Node, flow: _Flow) -> _Flow:
+        """x[:, i], and unsqueeze(1) of that."""
+        index = _axis(node)
+        if flow.lost and index == 1:
+            return replace(flow, lost=False)
+        is_channel = isinstance(index, tuple) and len(index) == 2 and index[0] == slice(None)
+        if flow.lost or flow.area or not (is_channel and isinstance(index[1], int)):
+            raise self._unknown(
+                node, f"{'the index' if node.target is operator.getitem else 'unsqueeze to axis'} {index}"
+            )
+        sources = {layer: units[[index[1]]] for layer, units in flow.sources.items()}
+        return _Flow(sources, 1, scale=None if flow.scale is None else flow.scale[[index[1]]], lost=True)
+
+    def _unknown(self, node: fx.Node, what: str) -> InputError:
+        inside = [path for path in (node.meta.get("nn_module_stack") or {}) if path]
+        place = node.target if node.op == "call_module" else f"{inside[-1]}: {node.name}" if inside else node.name
+        return InputError(f"{place}: {what} is not understood by the tracer")

@@ -1,0 +1,1 @@
+"""Silencing clusters: what a network loses, and what that says (P, section 5)."""

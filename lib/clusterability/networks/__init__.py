@@ -1,0 +1,1 @@
+"""Architectures, their untrained parameters and forward passes; and networks that a user brings."""

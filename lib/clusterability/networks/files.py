@@ -1,0 +1,214 @@
+"""Read the weight matrices of a multi-layer perceptron from a file that a user brings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from clusterability.base.errors import InputError, reason
+from clusterability.base.files import read_npz
+from clusterability.graphs.layered import check_matrices
+
+FORMATS = ".npz, .safetensors, or a torch state_dict (.pt, .pth, .bin)"
+
+
+def read_matrices(path: Path) -> list[np.ndarray]:
+    """Weight matrices (out, in) of an MLP on disk, first layer first, in float64.
+
+    Parameters
+    ----------
+    path : Path
+        An ``.npz`` of 2-D arrays ``layer0``, ``layer1``, …; or a safetensors file or torch
+        state_dict, of which the 2-D tensors are taken, in the file's order or else in the natural
+        order of their names. Nothing in the file is executed.
+
+    Raises
+    ------
+    InputError
+        A file that is missing, empty, damaged, of another kind, or whose matrices are no network.
+    """
+    return read_network(path)[0]
+
+
+def read_network(path: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Weights and biases of an MLP on disk; see :func:`read_matrices`.
+
+    Returns
+    -------
+    matrices : list of ndarray (out, in) float64
+    biases : list of ndarray (out,) float64
+        ``bias0``, ``bias1``, … of an ``.npz``; the tensor called ``NAME.bias`` beside ``NAME.weight`` in
+        the other files. Zeros where there is none.
+
+    Raises
+    ------
+    InputError
+        As :func:`read_matrices`, and for biases that do not suit their layer.
+    """
+    _check_file(path)
+    suffix = path.suffix.lower()
+    if suffix != ".npz" and suffix not in _TENSOR_FILES:
+        raise InputError(f"{path} has the suffix {path.suffix!r}: {FORMATS} is needed")
+    arrays, vectors = _read_npz(path) if suffix == ".npz" else _matrices_and_vectors(path)
+    for name, array in (arrays | vectors).items():
+        if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)):
+            raise InputError(f"{path}: {name} holds {array.dtype} values: real numbers are needed")
+    names = _in_order(arrays)
+    if suffix == ".safetensors":
+        _check_beginning(path, arrays, names)
+    try:
+        matrices = [np.asarray(arrays[name], dtype=np.float64) for name in names]
+        check_matrices(matrices)
+    except InputError as failure:
+        raise InputError(f"{path}: {failure}") from failure
+    biases = []
+    for name, matrix in zip(names, matrices, strict=True):
+        bias_name = re.sub(r"weight$|^layer(?=\d+$)", "bias", name)
+        bias = np.asarray(vectors.get(bias_name, np.zeros(len(matrix))), dtype=np.float64)
+        if bias.shape != (len(matrix),) or not np.isfinite(bias).all():
+            raise InputError(f"{path}: {bias_name} must hold {len(matrix)} finite numbers, as {name} has outputs")
+        biases.append(bias)
+    return matrices, biases
+
+
+Arrays = dict[str, np.ndarray]
+
+
+def _in_order(arrays: Arrays) -> list[str]:
+    """Names of the arrays in the order given if they chain so, else in their natural order."""
+    given, natural = list(arrays), sorted(arrays, key=_natural)
+    return given if _chains(arrays, given) or not _chains(arrays, natural) else natural
+
+
+def _check_beginning(path: Path, arrays: Arrays, names: list[str]) -> None:
+    """Raise InputError if layers form a ring, and names without numbers do not say where it begins."""
+    numberless = {re.sub(r"\d+", "", name) for name in names}
+    matrices = [arrays[name] for name in names]
+    if len(numberless) > 1 and _chains(arrays, names) and matrices[0].shape[1] == matrices[-1].shape[0]:
+        listed = ", ".join(names)
+        raise InputError(f"{path} does not say which layer is first ({listed}): store it as .npz, layer0, layer1, …")
+
+
+def _natural(name: str) -> list:
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
+def _chains(arrays: Arrays, names: list[str]) -> bool:
+    matrices = [arrays[name] for name in names]
+    return all(m.ndim == 2 for m in matrices) and all(a.shape[0] == b.shape[1] for a, b in pairwise(matrices))
+
+
+def _read_npz(path: Path) -> tuple[Arrays, Arrays]:
+    arrays = read_npz(path)
+    names = sorted((name for name in arrays if re.fullmatch(r"layer\d+", name)), key=_natural)
+    if names != [f"layer{i}" for i in range(len(names))] or not names:
+        held = ", ".join(list(arrays)[:5]) or "nothing"
+        raise InputError(f"{path} must hold arrays layer0, layer1, … without a gap; it holds {held}")
+    biases = {name: array for name, array in arrays.items() if re.fullmatch(r"bias\d+", name)}
+    return {name: arrays[name] for name in names}, biases
+
+
+def read_tensors(path: Path) -> dict:
+    """Every tensor of a safetensors file or torch state_dict, by name; nothing in it is executed.
+
+    Raises
+    ------
+    InputError
+        A file that is missing, empty, damaged, or of another kind.
+    """
+    _check_file(path)
+    if path.suffix.lower() not in _TENSOR_FILES:
+        raise InputError(f"{path} has the suffix {path.suffix!r}: {', '.join(_TENSOR_FILES)} is needed")
+    return _masked(_TENSOR_FILES[path.suffix.lower()](path))
+
+
+def _masked(tensors: dict) -> dict:
+    """With what torch.nn.utils.prune has split put together: NAME is NAME_orig times NAME_mask."""
+    whole = {}
+    for name, tensor in tensors.items():
+        split = {f"{name[:-5]}_orig", f"{name[:-5]}_mask"}
+        if name not in split or not split <= tensors.keys():
+            whole[name] = tensor
+        elif name.endswith("_orig"):
+            whole[name[:-5]] = tensor * tensors[f"{name[:-5]}_mask"]
+    return whole
+
+
+def _check_file(path: Path) -> None:
+    try:
+        exists = path.is_file()
+    except OSError:  # such as a name that is too long
+        exists = False
+    if not exists:
+        raise InputError(f"{path} is not a file")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty")
+
+
+def _read_safetensors(path: Path) -> dict:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError, ValueError) as failure:
+        raise InputError(f"{path} is no readable safetensors file") from failure
+    return dict(sorted(tensors.items(), key=lambda item: _natural(item[0])))
+
+
+def _read_state_dict(path: Path) -> dict:
+    import torch
+
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as failure:  # a damaged pickle can raise nearly anything
+        raise InputError(f"{path} is no torch state_dict that can be read with weights_only") from failure
+    for wrapping in ("state_dict", "model_state_dict"):
+        if isinstance(content, Mapping) and isinstance(content.get(wrapping), Mapping):
+            content = content[wrapping]
+    if not isinstance(content, Mapping):
+        raise InputError(f"{path} holds a {type(content).__name__}: a state_dict of tensors is needed")
+    return {str(name): tensor for name, tensor in content.items() if torch.is_tensor(tensor)}
+
+
+_TENSOR_FILES = {".safetensors": _read_safetensors, **dict.fromkeys((".pt", ".pth", ".bin"), _read_state_dict)}
+
+
+_NOT_PLAIN = {
+    "running_var": "batch normalization", "parametrizations.": "parametrized weights",
+    "weight_g": "normalized weights", "weight_v": "normalized weights",
+}  # fmt: skip
+"""What in a tensor's name says that its network is more than matrices and biases."""
+
+
+def _matrices_and_vectors(path: Path) -> tuple[Arrays, Arrays]:
+    tensors = read_tensors(path)
+    if any(tensor.ndim > 2 for tensor in tensors.values()):
+        raise InputError(
+            f"{path} holds weights of more than two dimensions, which is no MLP: name its architecture "
+            "(torchvision's: --architecture; your own: module.path:factory)"
+        )
+    for name in tensors:
+        for sign, what in _NOT_PLAIN.items():
+            if sign in name:
+                raise InputError(f"{path} holds {what} ({name}): measure the model as module.path:factory")
+    arrays: list[Arrays] = [{}, {}]
+    for n_dimensions, kept in ((2, arrays[0]), (1, arrays[1])):
+        chosen = {name: tensor for name, tensor in tensors.items() if tensor.ndim == n_dimensions}
+        kept |= {name: _as_array(path, name, tensor) for name, tensor in chosen.items()}
+    if not arrays[0]:
+        raise InputError(f"{path} holds no 2-D weights")
+    return arrays[0], arrays[1]
+
+
+def _as_array(path: Path, name: str, tensor) -> np.ndarray:
+    try:
+        plain = tensor.detach()
+        plain = plain.dequantize() if plain.is_quantized else plain.to_dense().resolve_conj()
+        return (plain.double() if plain.is_floating_point() else plain).numpy()
+    except (RuntimeError, TypeError, NotImplementedError) as failure:
+        raise InputError(f"{path}: the numbers of {name} cannot be read ({reason(failure)})") from failure

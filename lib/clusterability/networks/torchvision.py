@@ -1,0 +1,234 @@
+"""Models by name: torchvision's architectures, with weights of any origin, and what a user's own code makes."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from clusterability.base.errors import InputError, reason
+from clusterability.base.torchvision import import_torchvision
+from clusterability.graphs.channels import ChannelGraph, channel_graph
+from clusterability.graphs.tracing import trace
+from clusterability.networks.files import read_tensors
+
+PREFIX = "torchvision:"
+RANDOM = "random"
+IMAGE = (3, 224, 224)
+"""Input shape on which torchvision's classifiers are traced."""
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """One of torchvision's classifiers of ImageNet, as the architecture of a specification.
+
+    Attributes
+    ----------
+    classifier : str
+        torchvision's name.
+    weights : str
+        "random", "DEFAULT", or the name of torchvision's weights.
+
+    >>> Classifier("resnet18").name
+    'torchvision resnet18'
+    """
+
+    classifier: str
+    weights: str = RANDOM
+
+    def __post_init__(self) -> None:
+        check_weights(self.classifier, self.weights)
+
+    @property
+    def name(self) -> str:
+        return f"torchvision {self.classifier}"
+
+    def graph(self, seed: int, *, norm: str, fold: bool) -> ChannelGraph:
+        """The graph of its convolutions' channels; ``seed`` is that of random weights."""
+        model = torchvision_model(self.classifier, self.weights, seed)
+        return channel_graph(trace(model, IMAGE, fold_normalization=fold), norm=norm)
+
+    def structure(self) -> ChannelGraph:
+        """The same graph with a weight of 1 in every kernel's every place: no weights are made."""
+        model = _layout(self.classifier)
+        model = model.to_empty(device="cpu")
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.fill_(1)
+        return channel_graph(trace(model, IMAGE, fold_normalization=False))
+
+
+def is_name(text: str) -> bool:
+    """Whether a text names a model rather than a file.
+
+    >>> is_name("torchvision:resnet18:random"), is_name("my.models:make"), is_name("net.npz")
+    (True, True, False)
+    """
+    return text.startswith(PREFIX) or re.fullmatch(r"[^\W\d][\w.]*:[^\W\d][\w.]*", text) is not None
+
+
+def by_name(name: str, seed: int) -> nn.Module:
+    """A model that a text names.
+
+    Parameters
+    ----------
+    name : str
+        ``torchvision:NAME`` with the weights that torchvision recommends, ``torchvision:NAME:WEIGHTS``
+        with those of that name (downloaded once, checked by their checksum), ``torchvision:NAME:random``
+        with none; or ``module.path:factory``, a function without arguments, or a model, in a module
+        that can be imported from here.
+    seed : int
+        Of random weights.
+
+    Raises
+    ------
+    InputError
+        Unknown names, weights that cannot be had, a module or factory that fails.
+    """
+    if name.startswith(PREFIX):
+        architecture, _, weights = name.removeprefix(PREFIX).partition(":")
+        return torchvision_model(architecture, weights or "DEFAULT", seed)
+    return _made_by(name, seed)
+
+
+def torchvision_model(architecture: str, weights: str, seed: int) -> nn.Module:
+    """One of torchvision's classifiers; see :func:`by_name`."""
+    check_weights(architecture, weights)
+    if weights == RANDOM:
+        return _seeded(lambda: _bare(architecture), seed)
+    try:
+        return _models(architecture).get_model(architecture, weights=weights)
+    except (OSError, RuntimeError) as failure:
+        raise InputError(
+            f"torchvision's weights {weights!r} of {architecture} could not be downloaded ({reason(failure)}): "
+            f"try {PREFIX}{architecture}:{RANDOM}, or a file with --architecture {architecture}"
+        ) from failure
+
+
+def check_weights(architecture: str, weights: str) -> None:
+    """Raise InputError unless torchvision has such a classifier, and such weights for it."""
+    models = _models(architecture)
+    known = [RANDOM, "DEFAULT", *(entry.name for entry in models.get_model_weights(architecture))]
+    if weights not in known:
+        raise InputError(f"{architecture} has no weights {weights!r}: choose from {', '.join(known)}")
+
+
+def torchvision_model_from(path: Path, architecture: str) -> nn.Module:
+    """One of torchvision's classifiers with the weights of a state_dict on disk.
+
+    It may have been trained on another number of classes than ImageNet's.
+
+    Raises
+    ------
+    InputError
+        An unknown architecture, or a file that is no state_dict of it.
+    """
+    expected = list(_layout(architecture).state_dict())
+    tensors = read_tensors(path)
+    last, options = expected[-1], {}
+    if last in tensors and tensors[last].ndim:
+        options["num_classes"] = len(tensors[last])
+    auxiliary = [name for name in expected if name.lower().startswith("aux")]
+    if auxiliary and not any(name in tensors for name in auxiliary):
+        options["aux_logits"] = False
+    model = _seeded(lambda: _bare(architecture, **options), seed=0)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as failure:
+        lines = str(failure).strip().splitlines()
+        said = lines[1].strip() if len(lines) > 1 else lines[0]
+        raise InputError(f"{path} is no state_dict of {architecture}: {_shortened(said)}") from failure
+    return model
+
+
+def parse_shape(text: str) -> tuple[int, ...]:
+    """The shape that a text gives, numbers with commas between.
+
+    Raises
+    ------
+    InputError
+        A text that is no shape.
+
+    >>> parse_shape("3,32,32")
+    (3, 32, 32)
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise InputError(f"input shape {text!r}: positive numbers with commas between are needed, as 3,32,32")
+    return tuple(map(int, parts))
+
+
+def width(model: nn.Module) -> tuple[int]:
+    """The input shape of a model whose first weighted layer is linear.
+
+    Raises
+    ------
+    InputError
+        Another kind of layer is first: the shape must be given.
+    """
+    weighted = (m for m in model.modules() if any(p.ndim > 1 for p in m.parameters(recurse=False)))
+    first = next(weighted, None)
+    if not isinstance(first, nn.Linear):
+        raise InputError(f"{type(model).__name__} needs the shape of its input: give --input-shape, such as 3,32,32")
+    return (first.in_features,)
+
+
+def _models(architecture: str):
+    """torchvision's models, if one of its classifiers has this name."""
+    models = import_torchvision().models
+    known = models.list_models(module=models)
+    if architecture not in known:
+        near = difflib.get_close_matches(architecture, known, n=3) or ["resnet18", "vgg16", "inception_v3"]
+        raise InputError(f"torchvision has no classifier called {architecture!r}: did you mean {', '.join(near)}?")
+    return models
+
+
+def _bare(architecture: str, **options) -> nn.Module:
+    """One of torchvision's classifiers, untrained."""
+    if architecture in ("inception_v3", "googlenet"):
+        options["init_weights"] = False  # spares the warning, and the minute, of an old initialization
+    return _models(architecture).get_model(architecture, weights=None, **options)
+
+
+def _layout(architecture: str) -> nn.Module:
+    """The same without numbers, where torchvision can make it so."""
+    try:
+        with torch.device("meta"):
+            return _bare(architecture)
+    except NotImplementedError:
+        return _bare(architecture)
+
+
+def _seeded(make, seed: int) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed % 2**63)
+        return make()
+
+
+def _made_by(name: str, seed: int) -> nn.Module:
+    module_path, _, attribute = name.partition(":")
+    here = str(Path.cwd())
+    sys.path.insert(0, here)  # as `python -m` does: commands otherwise see installed modules only
+    try:
+        made = importlib.import_module(module_path)
+        for part in attribute.split("."):
+            made = getattr(made, part)
+        model = made if isinstance(made, nn.Module) else _seeded(made, seed)
+    except (Exception, SystemExit) as failure:  # whatever a user's code raises
+        said = _shortened(f"{type(failure).__name__}: {failure}".splitlines()[0])
+        raise InputError(f"{name} could not be made: {said}") from failure
+    finally:
+        sys.path.remove(here)
+    if not isinstance(model, nn.Module):
+        raise InputError(f"{name} made a {type(model).__name__}: a torch.nn.Module is needed")
+    return model
+
+
+def _shortened(text: str, n_letters: int = 200) -> str:
+    return text if len(text) <= n_letters else text[: n_letters - 1] + "…"

@@ -1,0 +1,1 @@
+"""What the papers say: published values, claims, and how ours agree with them."""
