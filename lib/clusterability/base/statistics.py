@@ -145,10 +145,10 @@ def listed(values: Sequence[float]) -> str:
     return " ".join(f"{round(float(value), 8):.6g}" for value in values)
 
 
-def numbers(text: str) -> np.ndarray:
+def numbers(text: str | np.ndarray) -> np.ndarray:
     """The numbers that :func:`listed` wrote.
 
     >>> numbers("0.25 10").tolist()
     [0.25, 10.0]
     """
-    return np.array(text.split(), dtype=float)
+    return np.array(text.split(), dtype=float) if isinstance(text, str) else text

@@ -1,61 +1,167 @@
-"""A figure's experiment: a grid of network specifications × replicates, computed once and kept.
-
-Result rows are kept in a table under a key of specification and measurement. What has a matching key is
-not computed again, and what is finished is on disk at once, so a run that is killed goes on where it
-stopped.
-"""
+"""What a figure asks for: every combination of data set, condition and replicate, each a row to be."""
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import product
+from typing import Any
 
-import pandas as pd
-import torch
-
-from clusterability.base import files as paths
+from clusterability.base import files
 from clusterability.base.errors import InputError
-from clusterability.base.progress import say
 from clusterability.clustering.measure import Measurement
 from clusterability.clustering.ncut import check_n_clusters
-from clusterability.data import load as data
 from clusterability.data.catalogue import NONE
-from clusterability.experiments import store as results
-from clusterability.experiments.compute import NETWORK_ROWS, Kind, compute
-from clusterability.experiments.runs import Run
+from clusterability.data.load import dimensions, image_shape
+from clusterability.experiments.store import key_of
+from clusterability.graphs.kernels import check_norm
 from clusterability.networks.cnn import CNN, check_channels
 from clusterability.networks.mlp import MLP
 from clusterability.networks.torchvision import Classifier
 from clusterability.training.spec import NetworkSpec, Training
 
+KEY_VERSION = "0.1"
+"""What keys of rows and networks know of the version. A literal: a release that changes no number keeps all keys."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is asked of one network at one moment, and how it is measured; its ``key`` names the rows."""
+
+    condition: str  # the name of what was varied
+    network: NetworkSpec  # of the data set "none": not trained on anything
+    pruned: bool  # measured after pruning, or after training only
+    measurement: Measurement
+    trimmed: float = 0.0  # share of the first layer's weights below one optimizer step set to zero before (MLPs)
+    after_epoch: int | None = None  # measured then, counted through training and pruning, instead of at the end
+    kernel_norm: str = "induced"  # what an edge between two channels weighs: induced, entrywise or frobenius
+    fold_normalization: bool = False  # into these norms
+    kind: str = "network"  # or "lesions", "conditional" (given each other), "clusters" (silenced whole)
+    n_controls: int = 0  # random sets of neurons that a lesioned sub-module is compared with
+
+    def __post_init__(self) -> None:
+        training = self.network.training
+        if self.pruned and not training.pruning_epochs:
+            raise InputError("0 pruning_epochs: pruned networks need at least 1")
+        check_norm(self.kernel_norm)
+        architecture = self.network.architecture
+        if isinstance(architecture, CNN):
+            if self.trimmed:
+                raise InputError(f"trimmed {self.trimmed:g}: {architecture.name} is convolutional")
+        elif isinstance(architecture, MLP) and self.kernel_norm != "induced":
+            raise InputError(f"kernel_norm {self.kernel_norm!r}: {architecture.name} has no kernels")
+        if self.fold_normalization and not getattr(architecture, "batch_norm", isinstance(architecture, Classifier)):
+            raise InputError(f"fold_normalization: {architecture.name} has no batch normalization")
+        if self.kind in ("lesions", "conditional") and self.n_controls < 1:
+            raise InputError(f"n_controls {self.n_controls}: at least 1 is needed")
+        if self.kind != "network" and not isinstance(architecture, MLP):
+            raise InputError(f"{architecture.name}: only multi-layer perceptrons are lesioned")
+        if self.after_epoch is None:
+            return
+        first, last = (training.epochs + 1, training.last_epoch(True)) if self.pruned else (0, training.epochs)
+        if not first <= self.after_epoch <= last:
+            state = "pruned" if self.pruned else "unpruned"
+            raise InputError(f"epoch {self.after_epoch}: {state} networks are those of epochs {first} to {last}")
+
+    @property
+    def epoch(self) -> int:
+        """Epochs passed when the network is measured."""
+        return self.network.training.last_epoch(self.pruned) if self.after_epoch is None else self.after_epoch
+
+    @property
+    def key(self) -> str:
+        """Name of everything that determines the rows but the data's content."""
+        key = key_of(
+            {
+                "condition": self.condition,
+                "network": self.network.as_dict(),
+                "pruned": self.pruned,
+                "measurement": self.measurement.as_dict(),
+                "version": KEY_VERSION,
+                **({"trimmed": self.trimmed} if self.trimmed else {}),
+                **({"epoch": self.after_epoch} if self.after_epoch is not None else {}),
+                **({"kernel_norm": self.kernel_norm} if self.kernel_norm != "induced" else {}),
+                **({"folded": True} if self.fold_normalization else {}),
+            }
+        )
+        if not self.n_controls:
+            return key
+        conditional = {"conditional": True} if self.kind == "conditional" else {}
+        return key_of({"run": key, "n_controls": self.n_controls, **conditional})
+
+
+def as_released(runs: Sequence[Run]) -> list[Run]:
+    """The same networks, their n-cuts as in the released experiments: with 10⁻⁸ added to the volumes of clusters."""
+    return [replace(run, measurement=replace(run.measurement, volume_epsilon=1e-8)) for run in runs]
+
+
+def recipes(section: str, names: Sequence[str]) -> dict[str, dict]:
+    """Conditions of ``book/conditions.toml`` in the order chosen: the fields of ``Training`` that each changes.
+
+    Raises
+    ------
+    InputError
+        A name that the section lacks.
+    """
+    return select(_book("conditions.toml")[section], names)
+
+
+def preset(page: str, name: str) -> dict[str, Any]:
+    """The parameters of a page that a preset of ``book/presets.toml`` changes.
+
+    Raises
+    ------
+    InputError
+        The page has no such preset.
+    """
+    known = _book("presets.toml").get(page, {})
+    if name not in known:
+        raise InputError(f"{page} has no preset {name!r}: choose from {', '.join(known) or 'none'}")
+    return known[name]
+
+
+def _book(name: str) -> dict[str, Any]:
+    return tomllib.loads((files.project_root() / "book" / name).read_text("utf-8"))
+
+
+def select(known: Mapping[str, Mapping], chosen: Sequence[str]) -> dict[str, Mapping]:
+    """The chosen conditions, in the order chosen; InputError for a name that is not among ``known``."""
+    for name in chosen:
+        if name not in known:
+            raise InputError(f"no condition is called {name!r}: choose from {', '.join(known)}")
+    return {name: known[name] for name in chosen}
+
 
 def grid(
-    *,
     datasets: Sequence[str],
     conditions: Mapping[str, Mapping],
     n_replicates: int,
+    *,
     hidden: Sequence[int],
     training: Training,
-    pruned: bool,
     measurement: Measurement,
     seed: int,
+    pruned: bool | Sequence[bool] = False,
     blocks: Sequence[Sequence[int]] = (),
     batch_norm: bool = False,
 ) -> list[Run]:
-    """Every combination of data set, condition and replicate.
+    """Every combination of pruning state, data set, condition and replicate.
 
     Parameters
     ----------
     datasets : sequence of str
     conditions : mapping of str to mapping
-        For each condition's name, the fields of ``training`` that it changes.
+        For each condition's name, the fields of ``training`` that it changes; under the name of a data set, what
+        it changes there instead; under "dataset", the data set that it needs, with ``{}`` for the one given.
     n_replicates : int
         Networks a condition; replicate i has the seed ``seed + i``.
     hidden : sequence of int
         Neurons of every hidden layer; inputs and outputs follow from the data set.
     training : Training
         What all conditions share.
+    pruned : bool, or sequence of bool
+        Whether networks are measured after pruning, or after training only.
     blocks : sequence of sequences of int
         Channels of every convolution, block by block, ahead of the hidden layers; empty: multi-layer
         perceptrons. See :class:`clusterability.networks.cnn.CNN`.
@@ -67,68 +173,54 @@ def grid(
     InputError
         An unknown data set or field, a value out of range, or nothing to run.
     """
-    trainings = _trainings(conditions, training, n_replicates, seed)
+    _check_counts(conditions, n_replicates, seed)
     if not datasets:
         raise InputError("nothing to run: at least one data set is needed")
-    if any(recipe.epochs < 1 for recipe in trainings.values()):
-        raise InputError("epochs 0: at least 1 is needed to learn a data set")
-    architectures = {name: architecture(name, hidden, blocks, batch_norm) for name in datasets}
-    for chosen in architectures.values():
+    runs = []
+    states = [pruned] if isinstance(pruned, bool) else pruned
+    for state, given, (condition, changes) in product(states, datasets, conditions.items()):
+        name = changes.get("dataset", "{}").format(given)
+        recipe = _training(condition, {**changes, **changes.get(given, {})}, training, (given, "dataset"))
+        if recipe.epochs < 1:
+            raise InputError("epochs 0: at least 1 is needed to learn a data set")
+        chosen = architecture(name, hidden, blocks, batch_norm)
         _check_measurable(chosen, measurement)
-    return [
-        Run(
-            condition,
-            NetworkSpec(name, architectures[name], trainings[condition], seed + replicate),
-            pruned,
-            measurement,
-        )
-        for name, condition, replicate in product(datasets, trainings, range(n_replicates))
-    ]
+        runs += [
+            Run(condition, NetworkSpec(name, chosen, recipe, seed + replicate), state, measurement)
+            for replicate in range(n_replicates)
+        ]
+    return runs
 
 
 def untrained_grid(
-    *,
     conditions: Mapping[str, Mapping],
     n_replicates: int,
-    sizes: Sequence[int] = (),
+    network: MLP | CNN,
+    *,
     measurement: Measurement,
     seed: int,
-    cnn: CNN | None = None,
 ) -> list[Run]:
-    """Networks that are initialized and not trained: every combination of condition and replicate.
-
-    Parameters
-    ----------
-    sizes : sequence of int
-        Neurons of every layer, inputs and outputs included; for the others see :func:`grid`.
-    cnn : CNN, optional
-        A convolutional network, instead of the sizes of a multi-layer perceptron.
-
-    Raises
-    ------
-    InputError
-        As :func:`grid`.
-    """
-    trainings = _trainings(conditions, Training(epochs=0, pruning_epochs=0), n_replicates, seed)
-    if cnn is not None and sizes:
-        raise InputError(f"sizes {list(sizes)} and {cnn.name}: choose one of the two")
-    chosen = cnn or MLP(tuple(sizes))
-    _check_measurable(chosen, measurement)
+    """Networks that are initialized and not trained: every combination of condition and replicate; see :func:`grid`."""
+    _check_counts(conditions, n_replicates, seed)
+    _check_measurable(network, measurement)
+    nothing = Training(epochs=0, pruning_epochs=0)
     return [
-        Run(condition, NetworkSpec(NONE, chosen, trainings[condition], seed + replicate), False, measurement)
-        for condition, replicate in product(trainings, range(n_replicates))
-    ]
+        Run(condition, NetworkSpec(NONE, network, _training(condition, changes, nothing), seed + replicate), False,
+            measurement)
+        for condition, changes in conditions.items()
+        for replicate in range(n_replicates)
+    ]  # fmt: skip
 
 
 def classifier_grid(
-    *, classifiers: Sequence[str], conditions: Mapping[str, str], measurement: Measurement, seed: int
+    classifiers: Sequence[str], conditions: Mapping[str, Mapping], *, measurement: Measurement, seed: int
 ) -> list[Run]:
     """torchvision's classifiers as they are, batch normalization folded: every classifier in every condition.
 
     Parameters
     ----------
-    conditions : mapping of str to str
-        Weights by the name of the condition: "random", "DEFAULT", or torchvision's name of them.
+    conditions : mapping of str to mapping
+        For each condition's name, its ``weights``: "random", "DEFAULT", or torchvision's name of them.
     seed : int
         Of random weights, of shuffles and of k-means.
 
@@ -141,38 +233,35 @@ def classifier_grid(
         raise InputError("nothing to run: at least one classifier and one condition are needed")
     nothing = Training(epochs=0, pruning_epochs=0)
     return [
-        Run(
-            condition, NetworkSpec(NONE, Classifier(name, weights), nothing, seed), False, measurement,
-            fold_normalization=True,
-        )
-        for name, (condition, weights) in product(classifiers, conditions.items())
+        Run(condition, NetworkSpec(NONE, Classifier(name, recipe["weights"]), nothing, seed), False, measurement,
+            fold_normalization=True)
+        for name, (condition, recipe) in product(classifiers, conditions.items())
     ]  # fmt: skip
 
 
-def _check_measurable(chosen: MLP | CNN, measurement: Measurement) -> None:
-    if isinstance(chosen, CNN):
-        check_channels(chosen)
-    check_n_clusters(measurement.n_clusters, chosen.n_vertices)
-
-
-def _trainings(
-    conditions: Mapping[str, Mapping], training: Training, n_replicates: int, seed: int
-) -> dict[str, Training]:
-    """The recipe of every condition."""
+def _check_counts(conditions: Mapping[str, Mapping], n_replicates: int, seed: int) -> None:
     if n_replicates < 1:
         raise InputError(f"n_replicates {n_replicates}: at least 1 is needed")
     if seed < 0:
         raise InputError(f"seed {seed}: it cannot be negative")
     if not conditions:
         raise InputError("nothing to run: at least one condition is needed")
+
+
+def _training(condition: str, changes: Mapping, training: Training, others: Sequence[str] = ()) -> Training:
+    """The recipe of a condition; what changes on other data sets only is left out."""
     known = {field.name for field in fields(Training)}
-    trainings = {}
-    for condition, changes in conditions.items():
-        unknown = sorted(set(changes) - known)
-        if unknown:
-            raise InputError(f"condition {condition!r} changes {unknown[0]!r}, which is no field of Training")
-        trainings[condition] = Training(**{**asdict(training), **changes})
-    return trainings
+    chosen = {name: value for name, value in changes.items() if name not in others and not isinstance(value, Mapping)}
+    unknown = sorted(set(chosen) - known)
+    if unknown:
+        raise InputError(f"condition {condition!r} changes {unknown[0]!r}, which is no field of Training")
+    return Training(**{**asdict(training), **chosen})
+
+
+def _check_measurable(chosen: MLP | CNN, measurement: Measurement) -> None:
+    if isinstance(chosen, CNN):
+        check_channels(chosen)
+    check_n_clusters(measurement.n_clusters, chosen.n_vertices)
 
 
 def architecture(
@@ -192,147 +281,9 @@ def architecture(
     >>> architecture("mnist", [128], [[64, 64], [64]]).name
     'cnn 1x28x28-64x2-P-64-P-128-10'
     """
-    n_inputs, n_outputs = data.dimensions(dataset)
+    n_inputs, n_outputs = dimensions(dataset)
     if blocks:
-        return CNN(data.image_shape(dataset), blocks, hidden, n_outputs, batch_norm)
+        return CNN(image_shape(dataset), blocks, hidden, n_outputs, batch_norm)
     if batch_norm:
         raise InputError("batch_norm: only networks with convolutions have it, and there are no blocks")
     return MLP((n_inputs, *hidden, n_outputs))
-
-
-def select(known: Mapping[str, Mapping], chosen: Sequence[str]) -> dict[str, Mapping]:
-    """The chosen conditions, in the order chosen.
-
-    Raises
-    ------
-    InputError
-        A name that is not among ``known``.
-    """
-    for name in chosen:
-        if name not in known:
-            raise InputError(f"no condition is called {name!r}: choose from {', '.join(known)}")
-    return {name: known[name] for name in chosen}
-
-
-def check_device(device: str) -> None:
-    """Raise InputError unless PyTorch can compute on ``device``."""
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as failure:
-        raise InputError(f"device {device!r} cannot be used here: try 'cpu'") from failure
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a notebook runs: a preset's values, some of them replaced by the reader.
-
-    Attributes
-    ----------
-    values : dict
-    store : str
-        Where new rows go: the preset's name, or "custom" if the reader replaced a value.
-    """
-
-    values: dict
-    store: str
-
-    def __getattr__(self, name: str):
-        try:
-            return self.values[name]
-        except KeyError:
-            raise AttributeError(name) from None
-
-
-def settings(presets: Mapping[str, Mapping], preset: str, **replacements) -> Settings:
-    """The values of a preset, with those replaced that are not None.
-
-    Raises
-    ------
-    InputError
-        There is no such preset, there are no shuffles to compare with, or no epochs between measurements.
-
-    >>> chosen = settings({"paper": {"epochs": 20, "seed": 0}}, "paper", epochs=None, seed=3)
-    >>> chosen.epochs, chosen.seed, chosen.store
-    (20, 3, 'custom')
-    """
-    if preset not in presets:
-        raise InputError(f"no preset is called {preset!r}: choose from {', '.join(presets)}")
-    given = {name: value for name, value in replacements.items() if value is not None}
-    values = {**presets[preset], **given}
-    for name in ("n_shuffles", "every"):
-        if values.get(name, 1) < 1:
-            raise InputError(f"{name} {values[name]}: at least 1 is needed")
-    return Settings(values, preset if values == dict(presets[preset]) else "custom")
-
-
-def run(
-    figure: str,
-    runs: Sequence[Run],
-    *,
-    kind: Kind = NETWORK_ROWS,
-    shared: Sequence[str] = (),
-    store: str = "paper",
-    device: str = "cpu",
-    recompute: bool = False,
-) -> pd.DataFrame:
-    """Rows of all runs: those at hand reused, the others computed and stored.
-
-    Parameters
-    ----------
-    figure, store : str
-        Name the table of new rows, see :func:`clusterability.base.files.results_file`; the committed
-        table is read as well.
-    runs : sequence of Run
-        Or of what suits ``kind``.
-    kind : Kind
-        What is computed of every network.
-    shared : sequence of str
-        Figures whose rows serve here too, where the networks are the same.
-    device : str
-        Where networks train, in PyTorch's words; rows computed elsewhere are reused all the same.
-    recompute : bool
-        Compute every row, and train every network, anew.
-
-    Returns
-    -------
-    DataFrame with the columns of the kind's schema, the rows of every run, in their order
-        Seconds, dates and devices are those of the computation, not of this call.
-
-    Raises
-    ------
-    InputError
-        A device that is not there, or a data set that cannot be had, before any long work.
-    """
-    check_device(device)
-    places = product((figure, *shared), (store, "paper"))
-    tables = list(dict.fromkeys(paths.results_file(name, place) for name, place in places))
-    names = {run.network.dataset: None for run in runs}
-    prints = {name: data.fingerprint(name) for name in names}
-    stored = results.read_all(*tables, schema=kind.schema)
-    reusable = set() if recompute else _reusable(stored, prints)
-    missing = [run for run in runs if run.key not in reusable]
-    say(f"{figure}: {len(runs) - len(missing)} of {len(runs)} rows at hand, {len(missing)} to compute")
-    if missing:
-        compute(missing, kind, device, recompute, lambda rows: results.merge(tables[0], rows, kind.schema))
-        stored = results.read_all(*tables, schema=kind.schema)
-    rows = stored.set_index("key", drop=False)
-    return rows.loc[[run.key for run in runs]].reset_index(drop=True)
-
-
-def at_hand(
-    figure: str, runs: Sequence[Run], *, kind: Kind = NETWORK_ROWS, shared: Sequence[str] = ()
-) -> pd.DataFrame:
-    """The rows of those runs that are under version control already, in their order; nothing is computed.
-
-    ``shared`` as for :func:`run`.
-    """
-    tables = [paths.results_file(name, "paper") for name in (figure, *shared)]
-    rows = results.read_all(*tables, schema=kind.schema).set_index("key", drop=False)
-    return rows.loc[[run.key for run in runs if run.key in rows.index]].reset_index(drop=True)
-
-
-def _reusable(table: pd.DataFrame, prints: Mapping[str, str | None]) -> set[str]:
-    """Keys of stored rows computed from the data at hand; without data at hand, of all stored rows."""
-    known = {name: fingerprint for name, fingerprint in prints.items() if fingerprint is not None}
-    same = table["dataset"].map(known).fillna(table["data"]) == table["data"]
-    return set(table.loc[same, "key"])

@@ -1,113 +1,50 @@
-"""Result tables: plain CSV, sorted, written whole."""
+"""Where rows are kept: plain CSV tables, sorted, written whole; and the small files that pictures need.
+
+Committed tables lie in ``data/results`` and always serve. New rows go to ``data/local/results/STORE``, with
+STORE the environment's ``CLUSTERABILITY_STORE``, by default "custom"; only under "paper" do they go to the
+committed tables, and under "none" nothing may be computed.
+"""
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
+from functools import cache
 from pathlib import Path
+from typing import Annotated, Any, get_type_hints
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock
 
+from clusterability.base import files
 from clusterability.base.errors import InputError
-from clusterability.base.files import written_whole
-from clusterability.base.statistics import numbers
+from clusterability.base.statistics import listed, numbers
+
+Exact = Annotated[float, "exact"]
+"""A number written in full; others are written to eight digits, so that rounding of the last bit changes no file."""
+Numbers = np.ndarray
+"""Several numbers in one cell, to six digits each."""
 
 
-@dataclass(frozen=True)
-class Schema:
-    """The columns of a kind of table.
-
-    Attributes
-    ----------
-    texts : tuple of str
-        Columns of text, names of several numbers each among them, see :func:`numbers`.
-    floats : tuple of str
-        Columns of floating-point numbers, written to eight digits.
-    exact : tuple of str
-        Those written in full: a p-value is compared with 1 / (1 + shuffles).
-    columns : tuple of str
-        All columns in their order, the others of whole numbers and of truth values.
-    order : tuple of str
-        What rows are sorted by. ``key`` names everything that determines a row, or a network's rows.
-    """
-
-    columns: tuple[str, ...]
-    texts: tuple[str, ...]
-    floats: tuple[str, ...]
-    order: tuple[str, ...]
-    exact: tuple[str, ...] = ("p",)
+def name() -> str:
+    """The store that new rows go to."""
+    return os.environ.get("CLUSTERABILITY_STORE") or "custom"
 
 
-_PROVENANCE = ("device", "seconds", "date", "version", "software", "data", "key")
-_WHICH = ("dataset", "condition", "architecture", "device", "date", "version", "software", "data", "key")
-_LISTS = ("eigenvalues", "late_shares", "shuffled_ncuts", "volume_shares", "vertex_shares")
+def committed(table: str) -> Path:
+    """A figure's table under version control."""
+    return files.data_folder() / "results" / f"{table}.csv"
 
-NETWORKS = Schema(
-    columns=(
-        "dataset", "condition", "pruned", "seed", "n_clusters", "ncut", "shuffled_mean", "shuffled_sd", "z", "p",
-        "train_accuracy", "test_accuracy", "train_loss", "test_loss", "running_train_accuracy", "penalty",
-        "in_out_ratio", "vertices", "effective_clusters", "small_weights", "architecture", "epochs",
-        "pruning_epochs", "epoch", "null_model", "n_shuffles", "n_eigenvectors", "n_starts", *_PROVENANCE, *_LISTS,
-    ),
-    texts=(*_WHICH, "null_model", *_LISTS),
-    floats=(
-        "ncut", "shuffled_mean", "shuffled_sd", "z", "train_accuracy", "test_accuracy", "train_loss", "test_loss",
-        "running_train_accuracy", "penalty", "in_out_ratio", "effective_clusters", "small_weights", "seconds",
-    ),
-    order=("dataset", "condition", "pruned", "seed", "epoch", "n_clusters", "n_eigenvectors", "null_model",
-           "n_shuffles", "n_starts", "key"),
-)  # fmt: skip
-"""One row a network and moment. ``seconds`` is the time this row's training and measuring took while other
-networks shared the machine; ``data`` is the fingerprint of the data set; ``epoch`` counts the epochs passed,
-through training and pruning; ``small_weights`` is the share of the nonzero weights that are smaller than one
-full step of the optimizer. The last five hold several numbers each, see :func:`numbers`: the smallest
-eigenvalues, how much of their eigenvectors lies in the later half of the layers, every shuffle's n-cut, and
-the clusters' shares of volume and of vertices."""
 
-_LESIONED = (
-    "dataset", "condition", "pruned", "seed", "n_clusters", "clustering", "layer", "cluster", "n_neurons",
-    "layer_neurons",
-)  # fmt: skip
-_COST = ("test_accuracy", "accuracy", "control_mean", "control_sd", "z", "released_p", "p", "n_controls")
-
-LESIONS = Schema(
-    columns=(*_LESIONED, *_COST, "architecture", "epochs", "pruning_epochs", *_PROVENANCE, "class_drops"),
-    texts=(*_WHICH, "clustering", "class_drops"),
-    floats=("test_accuracy", "accuracy", "control_mean", "control_sd", "z", "seconds"),
-    order=("dataset", "condition", "pruned", "seed", "n_clusters", "clustering", "layer", "cluster", "key"),
-    exact=("released_p", "p"),
-)
-"""One row a sub-module of a network, see :class:`clusterability.lesions.lesion.Lesion`. ``clustering`` is "spectral",
-or "random" for a partition of the same sizes; ``layer_neurons`` counts those that are not isolated;
-``test_accuracy`` is that of the whole network; ``class_drops`` is the accuracy lost on every class, empty for
-random clusterings."""
-
-CONDITIONAL = Schema(
-    columns=(*_LESIONED, "given_layer", "given_cluster", "given_accuracy", *_COST, "architecture", "epochs",
-             "pruning_epochs", *_PROVENANCE),
-    texts=(*_WHICH, "clustering"),
-    floats=("test_accuracy", "given_accuracy", "accuracy", "control_mean", "control_sd", "z", "seconds"),
-    order=("dataset", "condition", "pruned", "seed", "n_clusters", "clustering", "given_layer", "given_cluster",
-           "layer", "cluster", "key"),
-    exact=("released_p", "p"),
-)  # fmt: skip
-"""One row an ordered pair of sub-modules: what a lesion costs once another, with ``given_accuracy``, is made."""
-
-CLUSTER_LESIONS = Schema(
-    columns=("dataset", "condition", "pruned", "seed", "n_clusters", "test_accuracy", "architecture", "epochs",
-             "pruning_epochs", *_PROVENANCE, "cluster_drops", "hidden_neurons", "volume_shares"),
-    texts=(*_WHICH, "cluster_drops", "hidden_neurons", "volume_shares"),
-    floats=("test_accuracy", "seconds"),
-    order=("dataset", "condition", "pruned", "seed", "n_clusters", "key"),
-    exact=(),
-)  # fmt: skip
-"""One row a network: for every cluster, the largest volume first, the accuracy lost when it is silenced in all
-hidden layers, its number of hidden neurons, and its share of the volume."""
-
-_DIGITS = 8
+def own(table: str) -> Path:
+    """The table that new rows of a figure go to."""
+    return committed(table) if name() == "paper" else files.local_folder() / "results" / name() / f"{table}.csv"
 
 
 def key_of(specification: dict) -> str:
@@ -120,38 +57,64 @@ def key_of(specification: dict) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def read(path: Path, schema: Schema = NETWORKS) -> pd.DataFrame:
-    """Rows stored in ``path``; an empty table if there is no such file.
+def _full(value: float) -> str:
+    return "" if math.isnan(value) else repr(float(value))
+
+
+_FORMATS: dict[Any, Callable[[Any], str]] = {
+    str: str, int: lambda value: str(int(value)), bool: lambda value: str(bool(value)), Exact: _full,
+    float: lambda value: _full(float(f"{value:.8g}")), Numbers: listed,
+}  # fmt: skip
+_PARSERS: dict[Any, Callable[[str], Any]] = {
+    str: str, int: int, bool: "True".__eq__, Exact: lambda text: float(text or "nan"),
+    float: lambda text: float(text or "nan"), Numbers: numbers,
+}  # fmt: skip
+
+
+@cache
+def _kinds(row_type: type) -> dict[str, Any]:
+    """Every column's type, in the table's order."""
+    hints = get_type_hints(row_type, include_extras=True)
+    return {field.name: hints[field.name] for field in fields(row_type)}
+
+
+def _texts(path: Path, row_type: type) -> list[dict[str, str]]:
+    """The rows of a table as they stand; none if there is no such file.
 
     Raises
     ------
     InputError
         The file is empty or lacks a column.
     """
-    columns = list(schema.columns)
     if not path.is_file():
-        return pd.DataFrame(columns=columns)
-    absent = {column: [""] for column in columns if column not in schema.texts}
-    try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(schema.texts, str), keep_default_na=False, na_values=absent)
-    except pd.errors.EmptyDataError as failure:
-        raise InputError(f"{path} is no table of results: it is empty") from failure
-    missing = [column for column in columns if column not in table]
-    if missing:
-        raise InputError(f"{path} is no table of results: it lacks the column {missing[0]!r}")
-    return table[columns]
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        present = reader.fieldnames
+        if not present:
+            raise InputError(f"{path} is no table of results: it is empty")
+        missing = [column for column in _kinds(row_type) if column not in present]
+        if missing:
+            raise InputError(f"{path} is no table of results: it lacks the column {missing[0]!r}")
+        return [{column: line[column] for column in _kinds(row_type)} for line in reader]
 
 
-def read_all(*files: Path, schema: Schema = NETWORKS) -> pd.DataFrame:
-    """Rows of several tables; where two have rows of the same key, the first table's."""
-    tables, known = [], set()
-    for file in files:
-        table = read(file, schema)
-        table = table[~table["key"].isin(known)]
+def read(tables: Iterable[Path], row_type: type) -> pd.DataFrame:
+    """Rows of several tables, typed; where two have rows of the same key, the first table's.
+
+    Columns are the fields of ``row_type``; cells of several numbers are arrays.
+    """
+    kinds, parts, known = _kinds(row_type), [], set()
+    as_text = {column: str for column, kind in kinds.items() if kind in (str, Numbers)}
+    absent = {column: [""] for column in kinds if column not in as_text}
+    for path in tables:
+        if not _texts(path, row_type):
+            continue
+        table = pd.read_csv(path, dtype=as_text, keep_default_na=False, na_values=absent)[list(kinds)]
+        parts.append(table[~table["key"].isin(known)])
         known |= set(table["key"])
-        if len(table):
-            tables.append(table)
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(schema.columns))
+    rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(kinds))
+    return rows.assign(**{column: rows[column].map(numbers) for column, kind in kinds.items() if kind is Numbers})
 
 
 def keys(path: Path) -> set[str]:
@@ -159,77 +122,49 @@ def keys(path: Path) -> set[str]:
     return set(pd.read_csv(path, usecols=["key"])["key"]) if path.is_file() else set()
 
 
-def _rounded(value: float) -> float:
-    return float(f"{value:.{_DIGITS}g}")
+def merge(path: Path, rows: Sequence[Any]) -> None:
+    """Add rows, all of one type, to the table in ``path``, in place of those with the same key; sort; write whole.
 
-
-def merge(path: Path, rows: Iterable[dict], schema: Schema = NETWORKS) -> None:
-    """Add rows to the table in ``path``, in place of those with the same key; sort; write whole.
-
-    Numbers are written to eight digits, so that rounding of the last bit does not change the file.
+    Other rows keep their text. Processes that merge into one table wait for each other.
     """
-    new = pd.DataFrame(list(rows), columns=list(schema.columns))
-    old = read(path, schema)
-    old = old[~old["key"].isin(new["key"])]
-    table = pd.concat([old, new]) if len(old) else new
-    table = table.astype(dict.fromkeys((*schema.floats, *schema.exact), float))
-    floats = list(schema.floats)
-    table[floats] = table[floats].map(_rounded)
-    table = table.sort_values(list(schema.order), kind="stable")
-    with written_whole(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
+    if not rows:
+        return
+    row_type = type(rows[0])
+    kinds, replaced = _kinds(row_type), {row.key for row in rows}
+    new = [{field.name: _FORMATS[kinds[field.name]](getattr(row, field.name)) for field in fields(row)} for row in rows]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        table = [line for line in _texts(path, row_type) if line["key"] not in replaced] + new
+        table.sort(key=lambda line: [_PARSERS[kinds[column]](line[column]) for column in row_type.ORDER])
+        with (
+            files.written_whole(path) as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.DictWriter(file, list(kinds), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(table)
 
 
-def with_largest_shares(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of :data:`NETWORKS` with ``largest_volume`` and ``largest_neurons``: the shares of the volume and of
-    the neurons in the cluster of the largest volume.
+def kept(figure: str, key: str, make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The arrays that a figure draws besides its rows: those stored under ``key``, else made and stored.
 
-    >>> rows = pd.DataFrame({"volume_shares": ["0.6 0.4"], "vertex_shares": ["0.3 0.7"]})
-    >>> with_largest_shares(rows)[["largest_volume", "largest_neurons"]].to_numpy().tolist()
-    [[0.6, 0.3]]
+    ``key`` names everything that determines the arrays; none of them may be called "key".
     """
-    return rows.assign(
-        largest_volume=rows["volume_shares"].map(lambda text: numbers(text)[0]),
-        largest_neurons=rows["vertex_shares"].map(lambda text: numbers(text)[0]),
-    )
+    committed_file = files.data_folder() / "artefacts" / f"{figure}.npz"
+    local_file = files.local_folder() / "artefacts" / name() / f"{figure}.npz"
+    for path in (local_file, committed_file):
+        if path.is_file():
+            stored = files.read_npz(path)
+            if str(stored.pop("key", "")) == key:
+                return stored
+    check_may_compute(f"the arrays that {figure} draws are not at hand")
+    arrays = {name: np.asarray(array) for name, array in make().items()}
+    with files.written_whole(committed_file if name() == "paper" else local_file) as temporary:
+        np.savez_compressed(temporary, key=np.array(key), **arrays)
+    return arrays
 
 
-def with_negligible_clusters(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of :data:`NETWORKS` with ``negligible_clusters``, the number of clusters that hold less than about 10⁻⁸
-    of the volume, and ``negligible_vertices``, the number of vertices in them.
-
-    >>> rows = pd.DataFrame({"volume_shares": ["0.6 0.4 0"], "vertex_shares": ["0.5 0.3 0.2"], "vertices": [10]})
-    >>> with_negligible_clusters(rows)[["negligible_clusters", "negligible_vertices"]].to_numpy().tolist()
-    [[1, 2]]
-    """
-    empty = [numbers(text) == 0 for text in rows["volume_shares"]]
-    shares = [numbers(text)[mask].sum() for text, mask in zip(rows["vertex_shares"], empty, strict=True)]
-    return rows.assign(
-        negligible_clusters=[int(mask.sum()) for mask in empty],
-        negligible_vertices=np.rint(np.array(shares) * rows["vertices"]).astype(int),
-    )
-
-
-def changes(rows: pd.DataFrame, columns: Sequence[str], phases: Mapping[str, tuple[int, int]]) -> pd.DataFrame:
-    """How numbers of networks measured along training change from one epoch to another.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        One row a data set, condition, seed and epoch.
-    columns : sequence of str
-        The numbers.
-    phases : mapping of str to (int, int)
-        First and last epoch of every phase.
-
-    Returns
-    -------
-    DataFrame
-        ``dataset``, ``condition``, ``seed``, ``phase`` and the changes, a row a network and phase.
-    """
-    table = rows.set_index(["dataset", "condition", "seed", "epoch"])[list(columns)].unstack("epoch")
-    parts = [
-        (table.xs(last, axis=1, level="epoch") - table.xs(first, axis=1, level="epoch")).assign(phase=phase)
-        for phase, (first, last) in phases.items()
-    ]
-    return pd.concat(parts).reset_index()
+def check_may_compute(lack: str) -> None:
+    """Raise InputError where nothing may be computed, naming what is lacking."""
+    if name() == "none":
+        raise InputError(f"{lack}, and CLUSTERABILITY_STORE is none, under which nothing is computed")

@@ -9,7 +9,7 @@ import networkx
 import numpy as np
 import pandas as pd
 
-from clusterability.base.statistics import adjusted, numbers
+from clusterability.base.statistics import adjusted
 from clusterability.lesions.lesion import Lesion
 
 SMALL = 12
@@ -117,7 +117,7 @@ def clusters_that_matter(rows: pd.DataFrame) -> pd.Series:
     rows : DataFrame
         Of the schema :data:`clusterability.experiments.store.CLUSTER_LESIONS`.
     """
-    return rows["cluster_drops"].map(lambda text: int((numbers(text) >= DROP).sum()))
+    return rows["cluster_drops"].map(lambda drops: int((drops >= DROP).sum()))
 
 
 def counts(rows: pd.DataFrame, column: str = "kind") -> pd.DataFrame:

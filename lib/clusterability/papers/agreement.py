@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from clusterability.base import files as paths
 from clusterability.base.statistics import Sample, adjusted, cohens_d, cohens_d_interval, difference_p, equivalence_p
 from clusterability.clustering.ncut import n_starts
 from clusterability.data import load as datasets
 from clusterability.data.catalogue import NONE, TITLES
-from clusterability.experiments import store as results
+from clusterability.experiments import store
+from clusterability.experiments.rows import NetworkRow
 from clusterability.papers import published
 from clusterability.papers.words import STATES
 
@@ -91,7 +91,7 @@ def _beside_ours(column: str) -> pd.DataFrame:
 
 def _comparable(figures: list[str], architecture: str) -> pd.DataFrame:
     """One row a network, measured as the papers did."""
-    rows = results.read_all(*(paths.results_file(figure, "paper") for figure in figures))
+    rows = store.read(map(store.committed, figures), NetworkRow)
     trained_through = rows["epochs"] + rows["pruned"].astype(int) * rows["pruning_epochs"]
     rows = rows[
         (rows["n_clusters"] == 12)

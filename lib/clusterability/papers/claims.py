@@ -1,132 +1,116 @@
-"""Claims of the papers, evaluated on result rows: each holds or does not, with its numbers."""
+"""Claims of the papers, evaluated on rows: each holds or does not, with its numbers."""
 
 from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from clusterability.data.catalogue import TITLES
+from clusterability.papers import words
 
 _RELATIONS = {"<": operator.lt, ">": operator.gt, "≤": operator.le, "≥": operator.ge}
-_NAMES = {
-    "ncut": "n-cut", "released_ncut": "n-cut as released", "released_z": "z as released",
-    "shuffled_mean": "shuffled n-cut", "difference_of_ncuts": "difference of n-cuts",
-    "test_accuracy": "test accuracy in %",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement about a figure and what the rows say of it.
-
-    Attributes
-    ----------
-    statement : str
-    holds : bool, or None if the rows lack what it speaks of
-    numbers : str
-        The evidence in words.
-    """
+    """A statement about a figure and what the rows say of it."""
 
     statement: str
-    holds: bool | None
-    numbers: str
+    holds: bool | None  # None: the rows lack what it speaks of, or it is undefined and nothing speaks against it
+    numbers: str  # the evidence in words
 
     @property
     def verdict(self) -> str:
         return {True: "holds", False: "does not hold", None: "not evaluated"}[self.holds]
 
 
-def every_network(
+def every(
     statement: str,
     rows: pd.DataFrame,
     condition: str,
     column: str,
-    relation: str,
-    bound: float,
+    relation: str = "",
+    bound: float = math.nan,
     *,
     noun: str = "networks",
 ) -> Claim:
     """Claim that a number stands in ``relation`` to ``bound`` in every network of a condition.
 
-    ``noun`` is what the rows are called, where they are not a network each.
+    The column "beyond_all" needs neither: no shuffle's n-cut is as low. ``noun`` is what the rows are called, where
+    they are not a network each.
 
     >>> rows = pd.DataFrame({"dataset": "mnist", "condition": "Control", "z": [-3.0, -1.0]})
-    >>> every_network("Clusterable.", rows, "Control", "z", "<", 0)
+    >>> every("Clusterable.", rows, "Control", "z", "<", 0)
     Claim(statement='Clusterable.', holds=True, numbers='MNIST: z < 0 in 2 of 2 networks')
     """
     chosen = rows[rows["condition"] == condition]
     if chosen.empty:
         return _not_evaluated(statement, condition)
-    true = _RELATIONS[relation](chosen[column], bound)
-    counts = true.groupby(chosen["dataset"], sort=False).agg(["sum", "size"])
-    test = f"{_named(column)} {relation} {_factor(column) * bound:.3g}"
-    numbers = "; ".join(
-        f"{TITLES[dataset]}: {test} in {row['sum']} of {row['size']} {noun}" for dataset, row in counts.iterrows()
-    )
-    return Claim(statement, bool(true.all()), numbers)
+    if column == "beyond_all":
+        column, relation, bound = "p", "≤", 1 / (1 + chosen["n_shuffles"].min())
+    named, factor = words.column(column).in_text, 100 if words.column(column).percent else 1
+    numbers, verdicts = [], []
+    for dataset, values in chosen.groupby("dataset", sort=False)[column]:
+        own = [_verdict(value, relation, bound) for value in values]
+        undefined = f", undefined in {own.count(None)}" if None in own else ""
+        test = f"{named} {relation} {factor * bound:.3g}"
+        numbers.append(f"{TITLES[dataset]}: {test} in {own.count(True)} of {len(own)} {noun}{undefined}")
+        verdicts += own
+    return Claim(statement, _all(verdicts), "; ".join(numbers))
 
 
-def mean_against_bound(
-    statement: str, rows: pd.DataFrame, condition: str, column: str, relation: str, bound: float
-) -> Claim:
-    """Claim that a condition's mean stands in ``relation`` to ``bound`` on every data set."""
-    chosen = rows[rows["condition"] == condition]
-    if chosen.empty:
-        return _not_evaluated(statement, condition)
-    means = chosen.groupby("dataset", sort=False)[column].agg(["mean", "std", "size"])
-    numbers = "; ".join(f"{TITLES[dataset]}: {_described(column, row)}" for dataset, row in means.iterrows())
-    return Claim(statement, bool(_RELATIONS[relation](means["mean"], bound).all()), numbers)
-
-
-def compare(
+def mean(
     statement: str,
     rows: pd.DataFrame,
+    condition: str,
     column: str,
-    first: str,
     relation: str,
-    second: str,
+    other: str | float,
     *,
-    statistic: str = "mean",
     margin: float = 0.0,
+    statistic: str = "mean",
     by_dataset: bool = True,
 ) -> Claim:
-    """Claim that ``statistic`` of ``first`` stands in ``relation`` to that of ``second``.
+    """Claim that a condition's mean stands in ``relation`` to a number, or to another condition's mean.
 
     Evaluated on every data set; holds if it holds on all.
 
     Parameters
     ----------
-    first, second : str
-        Conditions.
     relation : {"<", ">", "≤", "≥", "≈"}
         "≈": the two are less than ``margin`` apart.
+    other : str or float
+        A condition, or a number.
+    margin : float
+        Added to the mean of ``other`` before it is compared; or see ``relation``.
     statistic : {"mean", "std"}
         Over the networks of a condition.
-    margin : float
-        Added to the statistic of ``second`` before it is compared; or see ``relation``.
     by_dataset : bool
         False: the conditions may have data sets of their own, and are compared across them.
     """
+    needed = [condition] if not isinstance(other, str) else [condition, other]
     numbers, verdicts = [], []
-    parts = rows.groupby("dataset", sort=False) if by_dataset else [(None, rows)]
-    for dataset, part in parts:
-        groups = part.groupby("condition")[column].agg(["mean", "std", "size"])
-        if not {first, second} <= set(groups.index):
+    for dataset, part in rows.groupby("dataset", sort=False) if by_dataset else [(None, rows)]:
+        groups = part.groupby("condition")[column].agg(["mean", "std", "size", "count"])
+        if not set(needed) <= set(groups.index):
             continue
-        a, b = groups.loc[first], groups.loc[second]
+        ours = groups.loc[condition, statistic]
+        theirs = groups.loc[other, statistic] if isinstance(other, str) else other
         if relation == "≈":
-            verdicts.append(bool(abs(a[statistic] - b[statistic]) < margin))
+            verdicts.append(_verdict(abs(ours - theirs), "<", margin))
         else:
-            verdicts.append(bool(_RELATIONS[relation](a[statistic], b[statistic] + margin)))
-        place = f"{TITLES[dataset]}: " if by_dataset else ""
-        numbers.append(f"{place}{first} {_described(column, a)}, {second} {_described(column, b)}")
+            verdicts.append(_verdict(ours, relation, theirs + margin))
+        described = [_described(column, groups.loc[name], statistic) for name in needed]
+        if len(needed) > 1:
+            described = [f"{name} {text}" for name, text in zip(needed, described, strict=True)]
+        numbers.append((f"{TITLES[dataset]}: " if by_dataset else "") + ", ".join(described))
     if not verdicts:
-        return _not_evaluated(statement, first, second)
-    return Claim(statement, all(verdicts), "; ".join(numbers))
+        return _not_evaluated(statement, *needed)
+    return Claim(statement, _all(verdicts), "; ".join(numbers))
 
 
 def for_every(column: str, rows: pd.DataFrame, evaluate: Callable[[pd.DataFrame], Claim]) -> Claim:
@@ -135,18 +119,20 @@ def for_every(column: str, rows: pd.DataFrame, evaluate: Callable[[pd.DataFrame]
     Where it does not hold for some, the numbers are those that speak against it.
 
     >>> rows = pd.DataFrame({"dataset": "mnist", "condition": "Control", "n_clusters": [2, 4], "z": [-3.0, 1.0]})
-    >>> claim = for_every("n_clusters", rows, lambda k: every_network("Clusterable.", k, "Control", "z", "<", 0))
+    >>> claim = for_every("n_clusters", rows, lambda k: every("Clusterable.", k, "Control", "z", "<", 0))
     >>> claim.holds, claim.numbers
     (False, 'holds for 2; not for 4 (MNIST: z < 0 in 0 of 1 networks)')
     """
     evaluated = {value: evaluate(part) for value, part in rows.groupby(column)}
+    if not evaluated:
+        return Claim(evaluate(rows).statement, None, "there are no rows")
     statement = next(iter(evaluated.values())).statement
     verdicts = {value: claim.holds for value, claim in evaluated.items()}
-    if None in verdicts.values():
+    if _all(verdicts.values()) is None:
         return Claim(statement, None, next(c.numbers for c in evaluated.values() if c.holds is None))
     holding = ", ".join(str(value) for value, holds in verdicts.items() if holds) or "none"
     failing = "; ".join(
-        f"not for {value} ({evaluated[value].numbers})" for value, holds in verdicts.items() if not holds
+        f"not for {value} ({evaluated[value].numbers})" for value, holds in verdicts.items() if holds is False
     )
     return Claim(statement, not failing, f"holds for {holding}" + (f"; {failing}" if failing else ""))
 
@@ -156,22 +142,29 @@ def decided(evaluated: Sequence[Claim]) -> list[Claim]:
     return [claim for claim in evaluated if claim.holds is not None]
 
 
-def _named(column: str) -> str:
-    return _NAMES.get(column, column.replace("_", " "))
+def _verdict(value: float, relation: str, bound: float) -> bool | None:
+    """Whether the value stands in the relation to the bound; None if one of them is undefined."""
+    return None if math.isnan(value) or math.isnan(bound) else bool(_RELATIONS[relation](value, bound))
 
 
-def _factor(column: str) -> int:
-    return 100 if column == "test_accuracy" else 1
+def _all(verdicts: Iterable[bool | None]) -> bool | None:
+    """False if one is, else None if one is, else True."""
+    found = set(verdicts)
+    return False if False in found else None if None in found else True
 
 
-def _described(column: str, group: pd.Series) -> str:
-    if math.isnan(group["mean"]):
-        return f"{_named(column)} undefined (n = {group['size']:.0f})"
-    factor = _factor(column)
-    mean = f"{factor * group['mean']:.4g}".replace("-", "−")
+def _described(column: str, group: pd.Series, statistic: str) -> str:
+    """A condition's mean, spread and number of networks."""
+    named = words.column(column)
+    if math.isnan(group[statistic]):
+        what = "standard deviation of " if statistic == "std" else ""
+        return f"{what}{named.in_text} undefined (n = {group['size']:.0f})"
+    factor = 100 if named.percent else 1
+    text = f"{factor * group['mean']:.4g}".replace("-", "−")
     spread = factor * group["std"]
     deviation = "" if math.isnan(spread) else f" ± {spread:.2g}" if spread < 99.5 else f" ± {spread:.0f}"
-    return f"{_named(column)} {mean}{deviation} (n = {group['size']:.0f})"
+    undefined = f", undefined in {group['size'] - group['count']:.0f}" if group["count"] < group["size"] else ""
+    return f"{named.in_text} {text}{deviation} (n = {group['size']:.0f}{undefined})"
 
 
 def _not_evaluated(statement: str, *conditions: str) -> Claim:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pandas as pd
 
-from clusterability.base import files as paths
+from clusterability.base import files
 from clusterability.data.catalogue import TITLES
-from clusterability.experiments import store as results
-from clusterability.experiments.grid import Settings
+from clusterability.experiments import store
 from clusterability.papers import agreement
 from clusterability.papers.words import spread
 
@@ -40,12 +37,13 @@ def headline(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, str]:
     return numbers
 
 
-def totals(figures: Sequence[str], store: str) -> dict[str, str]:
-    """How many figures have rows, and how many rows there are, as texts (``n_figures``, ``n_rows``).
+def totals() -> dict[str, str]:
+    """How many pages have rows, and how many rows there are, as texts (``n_figures``, ``n_rows``).
 
     A network measured at one moment counts once, however many figures share it.
     """
-    keys = [results.keys(paths.results_file(figure, store)) for figure in figures]
+    pages = [path.stem for path in (files.project_root() / "book").glob("[!.]*.ipynb")]
+    keys = [store.keys(store.committed(page)) | store.keys(store.own(page)) for page in pages]
     return {"n_figures": str(sum(map(bool, keys))), "n_rows": str(len(set().union(*keys)))}
 
 
@@ -72,35 +70,6 @@ def agreeing(margin: float) -> dict[str, str]:
     }
 
 
-def scale(settings: Settings, at_hand: pd.DataFrame, wanted: Sequence) -> dict[str, str | int]:
-    """What a figure's page says of the size of its experiment, for networks too large for every machine.
-
-    Parameters
-    ----------
-    settings : Settings
-        Of the rows shown.
-    at_hand : DataFrame
-        Rows at the published scale that are stored.
-    wanted : sequence of Run
-        All of them.
-
-    Returns
-    -------
-    dict
-        ``scale``, in words; ``n_replicates``, ``n_shuffles``; ``epochs``, before and during pruning; ``n_full``
-        and ``n_full_wanted``, how many rows are at hand and wanted at the published scale.
-    """
-    kinds = {"paper": "At the published scale", "small": "At a smaller scale than published"}
-    return {
-        "scale": kinds.get(settings.store, "At another scale than published"),
-        "n_replicates": settings.n_replicates,
-        "n_shuffles": settings.n_shuffles,
-        "epochs": f"{settings.epochs} + {settings.pruning_epochs}",
-        "n_full": len(at_hand),
-        "n_full_wanted": len(wanted),
-    }
-
-
 def overview(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     """n-cut, z-score and share of networks beyond all shuffles, a row a data set and condition."""
     lines = []
@@ -116,5 +85,4 @@ def overview(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
 
 
 def _beyond_all(rows: pd.DataFrame) -> str:
-    count = (rows["p"] <= 1 / (1 + rows["n_shuffles"])).sum()
-    return f"{count} of {len(rows)}"
+    return f"{rows['beyond_all'].sum()} of {len(rows)}"

@@ -1,19 +1,61 @@
-"""Names and numbers as readers see them."""
+"""Names and numbers as readers see them: a column's heading, its published counterpart, a mean and its spread."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 STATES = {False: "unpruned", True: "pruned"}
-"""Pruning states for readers."""
+"""Pruning states."""
 
 
-def spread(mean: float, sd: float, digits: int = 2) -> str:
+@dataclass(frozen=True)
+class Column:
+    """What readers call a column of rows."""
+
+    heading: str
+    published: str = ""  # stem of its columns in data/published.csv; "": nobody published it
+    percent: bool = False
+
+    @property
+    def in_text(self) -> str:
+        """Its name within a sentence."""
+        return self.heading.replace(", %", " in %")
+
+
+_COLUMNS = {
+    "ncut": Column("n-cut", "ncut"),
+    "shuffled_mean": Column("shuffled n-cut", "shuffled_ncut"),
+    "z": Column("z", "z"),
+    "released_ncut": Column("n-cut as released", "ncut"),
+    "released_z": Column("z as released", "z"),
+    "difference_of_ncuts": Column("difference of n-cuts"),
+    "largest_volume": Column("volume in the largest cluster, %", percent=True),
+    "largest_neurons": Column("neurons in the largest cluster, %", percent=True),
+    "small_weights": Column("small weights, %", percent=True),
+    "test_accuracy": Column("test accuracy, %", "test_accuracy", percent=True),
+    "train_accuracy": Column("training accuracy, dropout off, %", percent=True),
+    "running_train_accuracy": Column("training accuracy, %", "train_accuracy", percent=True),
+    "penalized_test_loss": Column("test loss", "test_loss"),
+    "d": Column("Cohen's d"),
+}
+
+
+def column(name: str) -> Column:
+    """What readers call a column; of one without an entry here, its name without underscores.
+
+    >>> column("ncut").heading, column("effective_clusters").heading, column("test_accuracy").in_text
+    ('n-cut', 'effective clusters', 'test accuracy in %')
+    """
+    return _COLUMNS.get(name, Column(name.replace("_", " ")))
+
+
+def spread(mean: float, sd: float = math.nan, digits: int = 2) -> str:
     """Mean ± standard deviation, in one line however narrow the column; a dash where there is no mean.
 
     >>> spread(-9.67, 1.214) == "−9.67\\N{NO-BREAK SPACE}±\\N{NO-BREAK SPACE}1.21"
     True
-    >>> spread(float("nan"), float("nan")), spread(1.0, float("nan"))
+    >>> spread(float("nan")), spread(1.0)
     ('–', '1.00')
     """
     if math.isnan(mean):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,82 +14,103 @@ from clusterability.data.load import dimensions, sources
 from clusterability.graphs.channels import ChannelGraph
 from clusterability.lesions import importance
 from clusterability.papers.claims import Claim
-from clusterability.papers.published import PLACE, beside
-from clusterability.papers.words import STATES, spread
+from clusterability.papers.published import PLACE
+from clusterability.papers.words import STATES, column, spread
 
-_COMPARED_WITH = {"n_shuffles": "Shuffles", "n_controls": "Random lesions"}
-_NETWORK_COLUMNS = {
-    "ncut": "n-cut",
-    "shuffled_mean": "shuffled n-cut, mean",
-    "shuffled_sd": "shuffled n-cut, sd",
-    "z": "z",
-    "p": "p",
-}
+_OF_SHUFFLES = " (± of one network's shuffles)"
 
 
-def comparison(table: pd.DataFrame, columns: dict[str, str], percent: Sequence[str] = (), digits: int = 2) -> HTML:
-    """Our means beside the published ones, a row a data set and condition.
+def beside(
+    rows: pd.DataFrame,
+    theirs: pd.DataFrame | None,
+    columns: Sequence[str],
+    *,
+    alone: Sequence[str] = (),
+    headings: Mapping[str, str] | None = None,
+    digits: int = 2,
+) -> HTML:
+    """Means ± standard deviations over networks, and the published ones beside them, a row a condition.
+
+    Where shuffled n-cuts are published, the deviation of ours is that of one network's shuffles, too, their mean.
 
     Parameters
     ----------
-    table : DataFrame
-        As :func:`clusterability.papers.published.beside` gives it.
-    columns : dict
-        Heading of every column to show.
-    percent : sequence of str
-        Columns to show in per cent.
+    rows : DataFrame
+        Result rows.
+    theirs : DataFrame or None
+        As :func:`clusterability.papers.published.load` gives it; None: nothing is compared.
+    columns : sequence of str
+        Columns of ``rows``; :func:`clusterability.papers.words.column` says what they are called and what was
+        published of them.
+    alone : sequence of str
+        Columns beside which nothing published is set.
+    headings : mapping, optional
+        What a column is called in this table, if not as elsewhere.
     digits : int
         Decimals of numbers below 200.
     """
-    rows = []
-    states = table.index.get_level_values("pruned").unique()
-    for (dataset, condition, pruned), row in table.iterrows():
-        cells = {"Data set": TITLES[dataset], "Condition": condition}
-        if len(states) > 1:
-            cells["State"] = STATES[pruned]
-        cells["n"] = f"{row['n']:.0f}"
-        for column, heading in columns.items():
-            factor = 100 if column in percent else 1
-            sources = {f"{heading}, ours": column, f"{heading}, published": f"published_{column}"}
-            if f"published_{column}_mean" not in row:
-                sources = {heading: column}
-            elif column == "shuffled_mean":
-                sources = {f"{title} (± of one network's shuffles)": stem for title, stem in sources.items()}
-            for title, stem in sources.items():
-                mean, sd = row[f"{stem}_mean"] * factor, row[f"{stem}_sd"] * factor
-                cells[title] = spread(mean, sd, 0 if mean > 200 else digits)
-        rows.append(cells)
-    return html(pd.DataFrame(rows))
+    headings = headings or {}
+    published = None if theirs is None else theirs.set_index(PLACE)
+    lines = []
+    for place, part in rows.groupby(PLACE, sort=False):
+        line = _place(place, rows["pruned"].nunique() > 1) | {"n": str(len(part))}
+        for name in columns:
+            named = column(name)
+            heading, factor = headings.get(name, named.heading), 100 if named.percent else 1
+            mean, sd = part[name].mean(), part[name].std()
+            if published is None or not named.published or name in alone:
+                line[heading] = _spread(mean * factor, sd * factor, digits)
+                continue
+            of = ""
+            if name == "shuffled_mean":
+                of, sd = _OF_SHUFFLES, part["shuffled_sd"].mean()
+            line[f"{heading}, ours{of}"] = _spread(mean * factor, sd * factor, digits)
+            mean, sd = (
+                published[f"{named.published}_{what}"].get(place, np.nan)
+                if f"{named.published}_{what}" in published
+                else np.nan
+                for what in ("mean", "sd")
+            )
+            line[f"{heading}, published{of}"] = _spread(mean * factor, sd * factor, digits)
+        lines.append(line)
+    return html(pd.DataFrame(lines))
 
 
-def clusterability(rows: pd.DataFrame, published: pd.DataFrame) -> HTML:
-    """What most figures speak of, beside the published values: n-cut, shuffled n-cut, z-score, effective number
-    of clusters, and test accuracy, a row a data set and condition.
+def spreads(rows: pd.DataFrame, columns: Mapping[str, str], by: str, *, digits: int = 2) -> HTML:
+    """Means ± standard deviations over networks for every value of another column, a row a condition.
 
     Parameters
     ----------
-    rows, published : DataFrame
-        See :func:`clusterability.papers.published.beside`.
+    columns : mapping
+        Names of columns, and their headings, in which ``{}`` is the value of ``by``.
     """
-    columns = {
-        "ncut": "ncut", "shuffled_mean": "shuffled_ncut", "z": "z", "effective_clusters": "",
-        "test_accuracy": "test_accuracy",
-    }  # fmt: skip
-    headings = {
-        "ncut": "n-cut", "shuffled_mean": "shuffled n-cut", "z": "z", "effective_clusters": "effective clusters",
-        "test_accuracy": "test accuracy, %",
-    }  # fmt: skip
-    return comparison(beside(rows, published, columns), headings, percent=["test_accuracy"])
+    lines = []
+    for place, part in rows.groupby(PLACE, sort=False):
+        line = _place(place, rows["pruned"].nunique() > 1) | {"n": str(part["seed"].nunique())}
+        for value in rows[by].unique():
+            for name, heading in columns.items():
+                own = part.loc[part[by] == value, name]
+                line[heading.format(value)] = _spread(own.mean(), own.std(), digits)
+        lines.append(line)
+    return html(pd.DataFrame(lines))
+
+
+def _spread(mean: float, sd: float, digits: int) -> str:
+    return spread(mean, sd, 0 if mean > 200 else digits)
+
+
+def _place(place: tuple, with_state: bool = True) -> dict[str, str]:
+    dataset, condition, pruned = place
+    return {"Data set": TITLES[dataset], "Condition": condition} | ({"State": STATES[pruned]} if with_state else {})
 
 
 def networks(rows: pd.DataFrame) -> HTML:
     """n-cut, shuffled n-cuts, z and p of single networks, a row each."""
-    cells = pd.DataFrame(
-        {"Data set": rows["dataset"].map(TITLES), "Condition": rows["condition"], "Seed": rows["seed"]}
-    )
-    for column, heading in _NETWORK_COLUMNS.items():
-        cells[heading] = [spread(value, math.nan, 3) for value in rows[column]]
-    return html(cells)
+    headings = {"ncut": "n-cut", "shuffled_mean": "shuffled n-cut, mean", "shuffled_sd": "shuffled n-cut, sd",
+                "z": "z", "p": "p"}  # fmt: skip
+    cells = {"Data set": rows["dataset"].map(TITLES), "Condition": rows["condition"], "Seed": rows["seed"]}
+    cells |= {heading: [spread(value, digits=3) for value in rows[name]] for name, heading in headings.items()}
+    return html(pd.DataFrame(cells))
 
 
 def graphs(graphs: Mapping[str, ChannelGraph]) -> HTML:
@@ -122,25 +142,23 @@ def classifiers(rows: pd.DataFrame, published: pd.DataFrame, weights: Sequence[s
         for kind in weights:
             line = {"Network": name, "Weights": f"{kind.lower()}, here"}
             own = rows[(rows[by] == name) & (rows["condition"] == kind)]
-            if own.empty:
-                lines.append({**line, "n-cut": "not computed here"})
-                continue
-            lines.append(line | _single(own.iloc[0], "shuffled_mean", "shuffled_sd", ["ncut", "z", "p"]))
-        for _, theirs in published[published[by] == name].iterrows():
-            line = {"Network": name, "Weights": "pretrained, published"}
-            columns = ["ncut_mean", "z_mean", "p_mean"]
-            lines.append(line | _single(theirs, "shuffled_ncut_mean", "shuffled_ncut_sd", columns))
+            single = {"n-cut": "not computed here"} if own.empty else _single(own.iloc[0])
+            lines.append(line | single)
+        theirs = published[published[by] == name].rename(columns={
+            "ncut_mean": "ncut", "shuffled_ncut_mean": "shuffled_mean", "shuffled_ncut_sd": "shuffled_sd",
+            "z_mean": "z", "p_mean": "p",
+        })  # fmt: skip
+        lines += [{"Network": name, "Weights": "pretrained, published"} | _single(row) for _, row in theirs.iterrows()]
     return html(pd.DataFrame(lines).fillna("–"))
 
 
-def _single(row: pd.Series, shuffled_mean: str, shuffled_sd: str, columns: Sequence[str]) -> dict[str, str]:
-    ncut, z, p = (row[column] for column in columns)
+def _single(row: pd.Series) -> dict[str, str]:
     return {
-        "n-cut": spread(ncut, math.nan, 3),
-        "shuffled n-cut": spread(row[shuffled_mean], row[shuffled_sd], 3),
+        "n-cut": spread(row["ncut"], digits=3),
+        "shuffled n-cut": spread(row["shuffled_mean"], row["shuffled_sd"], 3),
         "shuffles": f"{row['n_shuffles']:.0f}",
-        "z": spread(z, math.nan, 1),
-        "p": f"{p:.2g}",
+        "z": spread(row["z"], digits=1),
+        "p": f"{row['p']:.2g}",
     }
 
 
@@ -152,10 +170,10 @@ def significance(rows: pd.DataFrame, level: float = 0.05) -> HTML:
     """
     rows = rows.assign(bh=adjusted(rows["p"], "bh"), holm=adjusted(rows["p"], "holm"))
     lines = []
-    for (dataset, condition, pruned), part in rows.groupby(PLACE, sort=False):
-        line = {"Data set": TITLES[dataset], "Condition": condition, "State": STATES[pruned], "n": str(len(part))}
-        for column, heading in {"p": "p", "bh": "p after Benjamini-Hochberg", "holm": "p after Holm"}.items():
-            line[f"{heading} ≤ {level:g}"] = str((part[column] <= level).sum())
+    for place, part in rows.groupby(PLACE, sort=False):
+        line = _place(place) | {"n": str(len(part))}
+        for name, heading in {"p": "p", "bh": "p after Benjamini-Hochberg", "holm": "p after Holm"}.items():
+            line[f"{heading} ≤ {level:g}"] = str((part[name] <= level).sum())
         line["smallest p possible"] = _listed((1 / (1 + part["n_shuffles"])).map("{:.3g}".format))
         lines.append(line)
     return html(pd.DataFrame(lines))
@@ -165,7 +183,7 @@ def agreement(compared: pd.DataFrame) -> HTML:
     """Ours against published, as :func:`clusterability.papers.agreement.judge` gives it."""
     lines = []
     for row in compared.itertuples():
-        difference, low, high = (spread(value, math.nan, 1) for value in (row.difference, row.low, row.high))
+        difference, low, high = (spread(value, digits=1) for value in (row.difference, row.low, row.high))
         line = {
             "Condition": row.name,
             "ours": f"{spread(row.mean, row.sd)} ({row.n:.0f})",
@@ -174,16 +192,17 @@ def agreement(compared: pd.DataFrame) -> HTML:
             "p, difference": f"{row.raw_p:.2g}",
             "corrected": f"{row.difference_p:.2g}",
         }
-        if not math.isnan(row.equivalence_p):
+        if not np.isnan(row.equivalence_p):
             line["p, equivalence, corrected"] = f"{row.equivalence_p:.2g}"
         lines.append({**line, "Verdict": row.verdict})
     return html(pd.DataFrame(lines))
 
 
-def claims(evaluated: Sequence[Claim]) -> HTML:
+def claims(evaluated: Iterable[Claim]) -> HTML:
     """Claims, whether each holds, and the numbers that say so."""
-    rows = [{"Claim": c.statement, "Verdict": c.verdict, "Numbers": c.numbers} for c in evaluated]
-    return html(pd.DataFrame(rows))
+    return html(
+        pd.DataFrame([{"Claim": c.statement, "Verdict": c.verdict, "Numbers": c.numbers} for c in evaluated])
+    )
 
 
 def clusters(weights: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> HTML:
@@ -208,30 +227,29 @@ def clusters(weights: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> HTM
     for cluster in np.argsort(-volume, kind="stable"):
         line = {
             "Cluster": str(cluster + 1),
-            "volume, %": spread(100 * volume[cluster] / volume.sum(), math.nan, 1),
-            "of it inside, %": spread(100 * inside[cluster] / volume[cluster], math.nan, 1),
+            "volume, %": spread(100 * volume[cluster] / volume.sum(), digits=1),
+            "of it inside, %": spread(100 * inside[cluster] / volume[cluster], digits=1),
         }
-        for layer, label in enumerate(labels):
-            line[f"neurons, layer {layer + 1}"] = str((label == cluster).sum())
+        line |= {f"neurons, layer {layer + 1}": str((label == cluster).sum()) for layer, label in enumerate(labels)}
         lines.append(line)
     return html(pd.DataFrame(lines))
 
 
-def lesion_kinds(rows: pd.DataFrame, column: str = "kind") -> HTML:
+def lesion_kinds(rows: pd.DataFrame, by: str = "kind") -> HTML:
     """Sub-modules of every class a network, mean ± standard deviation over networks.
 
     Parameters
     ----------
     rows : DataFrame
         As :func:`clusterability.lesions.importance.classified` gives them.
-    column : {"kind", "corrected_kind"}
+    by : {"kind", "corrected_kind"}
     """
-    own = importance.counts(rows[rows["clustering"] == "spectral"], column)
+    own = importance.counts(rows[rows["clustering"] == "spectral"], by)
     lines = []
-    for (dataset, condition, pruned), part in own.groupby(PLACE, sort=False):
-        line = {"Data set": TITLES[dataset], "Condition": condition, "State": STATES[pruned], "n": str(len(part))}
-        line["sub-modules"] = spread(part.sum(axis=1).mean(), part.sum(axis=1).std(), 1)
-        lines.append(line | {name: spread(part[name].mean(), part[name].std(), 1) for name in importance.KINDS})
+    for place, part in own.groupby(PLACE, sort=False):
+        counted = {"sub-modules": part.sum(axis=1), **{name: part[name] for name in importance.KINDS}}
+        counted = {name: spread(values.mean(), values.std(), 1) for name, values in counted.items()}
+        lines.append(_place(place) | {"n": str(len(part))} | counted)
     return html(pd.DataFrame(lines))
 
 
@@ -240,9 +258,7 @@ def chance(rows: pd.DataFrame) -> HTML:
     released, corrected = importance.chance(rows), importance.chance(rows, "corrected_kind")
     lines = []
     for place, row in released.iterrows():
-        dataset, condition, pruned = place
-        line = {"Data set": TITLES[dataset], "Condition": condition, "State": STATES[pruned]}
-        line["sub-modules tested"] = str(row["tested"])
+        line = _place(place) | {"sub-modules tested": str(row["tested"])}
         for name, counted in (("released rule", row), ("corrected", corrected.loc[place])):
             line[f"important, {name}"] = str(counted["spectral"])
             line[f"of random clusterings, {name}"] = str(counted["random"])
@@ -278,9 +294,10 @@ def datasets(names: Sequence[str]) -> HTML:
 
 
 def provenance(*tables: pd.DataFrame) -> HTML:
-    """Where the rows behind a figure come from, one line a data set; each row of several tables once, by its key."""
+    """Where the rows behind a figure come from, one line a data set; every network and moment counts once."""
     present = [table for table in tables if len(table)] or tables[:1]
-    rows = present[0] if len(present) == 1 else pd.concat(present).drop_duplicates("key")
+    rows = pd.concat([table.drop_duplicates("key") for table in present]).drop_duplicates("key")
+    compared_with = {"n_shuffles": "Shuffles", "n_controls": "Random lesions"}
     lines = []
     for dataset, part in rows.groupby("dataset", sort=False):
         dates = sorted(part["date"].unique())
@@ -291,7 +308,7 @@ def provenance(*tables: pd.DataFrame) -> HTML:
                 "Rows": str(len(part)),
                 "Architecture": _listed(part["architecture"]),
                 "Seeds": f"{part['seed'].min()} to {part['seed'].max()}",
-                **{name: _listed(part[column]) for column, name in _COMPARED_WITH.items() if column in part},
+                **{name: _listed(part[c].dropna().astype(int)) for c, name in compared_with.items() if c in part},
                 "Device": _listed(part["device"]),
                 "Seconds a network, median and range": (
                     f"{part['seconds'].median():.0f} ({part['seconds'].min():.0f} to {part['seconds'].max():.0f})"

@@ -1,0 +1,89 @@
+"""A figure's page: its rows, what was published beside them, its figure, its claims, and where all came from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+from IPython.display import HTML, SVG
+from matplotlib.figure import Figure
+
+from clusterability.experiments import grid, run
+from clusterability.experiments.grid import Run
+from clusterability.papers.claims import Claim, decided
+from clusterability.report import style, tables
+
+
+class Page:
+    """What the cells of one figure's notebook call.
+
+    Parameters
+    ----------
+    name : str
+        The notebook's, without suffix; its table and its figure are called the same.
+    device : str
+        Where networks train, in PyTorch's words.
+    recompute : bool
+        Compute stored rows anew.
+    """
+
+    def __init__(self, name: str, *, device: str = "cpu", recompute: bool = False) -> None:
+        self.name, self._options = name, {"device": device, "recompute": recompute}
+        self._tables: list[pd.DataFrame] = []
+
+    def rows(self, runs: Sequence[Run], *, table: str = "", shared: Sequence[str] = ()) -> pd.DataFrame:
+        """Rows of all runs, see :func:`clusterability.experiments.run.run`; ``table`` if it is not the page's own."""
+        rows = run.run(table or self.name, runs, shared=shared, **self._options)
+        self._tables.append(rows)
+        return rows
+
+    def at_hand(self, runs: Sequence[Run], *, table: str = "", shared: Sequence[str] = ()) -> pd.DataFrame:
+        """The rows of those runs that are stored; nothing is computed."""
+        rows = run.at_hand(table or self.name, runs, shared=shared)
+        self._tables.append(rows)
+        return rows
+
+    def preset(self, name: str) -> dict[str, Any]:
+        """The parameters that a preset of this page changes."""
+        return grid.preset(self.name, name)
+
+    def glue(self, **values: Any) -> None:
+        """Numbers for the page's sentences."""
+        from myst_nb import glue
+
+        for name, value in values.items():
+            glue(name, value, display=False)
+
+    def scale(self, runs: Sequence[Run], full: pd.DataFrame, full_runs: Sequence[Run]) -> None:
+        """Glue what the page says of its size, where the published one is too large for every machine.
+
+        ``scale``, in words; ``n_replicates``, ``n_shuffles``; ``epochs``, before and during pruning; ``n_full`` and
+        ``n_full_wanted``, how many rows are at hand and wanted at the published scale.
+        """
+        here, there = ({(r.network.training.last_epoch(True), r.network.architecture.n_vertices) for r in which}
+                       for which in (runs, full_runs))  # fmt: skip
+        smaller = "a smaller scale than" if max(here) <= max(there) else "another scale than"
+        training = runs[0].network.training
+        self.glue(
+            scale=f"At {'the' if here == there else smaller} published{' scale' * (here == there)}",
+            n_replicates=len({run.network.seed for run in runs}),
+            n_shuffles=runs[0].measurement.n_shuffles,
+            epochs=f"{training.epochs} + {training.pruning_epochs}",
+            n_full=len(full),
+            n_full_wanted=len(full_runs),
+        )
+
+    beside = staticmethod(tables.beside)
+
+    def figure(self, figure: Figure, suffix: str = "") -> SVG:
+        """Write the figure as SVG, PDF and PNG, and show it; ``suffix`` tells further figures of the page apart."""
+        return style.save(figure, f"{self.name}-{suffix}" if suffix else self.name)
+
+    def claims(self, *evaluated: Claim, only_decided: bool = False) -> HTML:
+        """The claims with their verdicts; or those only whose rows are there."""
+        return tables.claims(decided(evaluated) if only_decided else evaluated)
+
+    def provenance(self) -> HTML:
+        """Where all rows come from that the page has asked for."""
+        return tables.provenance(*self._tables)
