@@ -13,9 +13,10 @@ hypothesis.settings.load_profile("suite")
 
 
 def pytest_configure():
-    """No user's settings, no progress bars; also for the kernels that re-execute stored notebooks."""
+    """No user's settings, no progress bars, and nothing computed unless a test asks for it; also for the kernels
+    that re-execute stored notebooks."""
     os.environ.pop("CLUSTERABILITY_DATA", None)
-    os.environ.pop("CLUSTERABILITY_PROGRESS", None)
+    os.environ["CLUSTERABILITY_STORE"] = "none"
     os.environ["TQDM_DISABLE"] = "1"
 
 

@@ -14,6 +14,7 @@ from numpy.testing import assert_allclose
 from torch import nn
 
 from clusterability.cli import main
+from clusterability.experiments.store import Numbers, _kinds
 
 
 def random_network(sizes, rng, density=1.0, dtype=np.float64):
@@ -110,6 +111,12 @@ def assert_sequential_state(network, model, **tolerance):
     for ours, layer in zip(network.normalizations, normalizations, strict=True):
         theirs = torch.stack([layer.weight, layer.bias, layer.running_mean, layer.running_var])
         assert_allclose(ours, theirs.detach(), **tolerance)
+
+
+def blank(row_type, **values):
+    """A row of a kind with plausible cells where none are given."""
+    kinds = {str: "text", bool: True, int: 1, Numbers: []}
+    return row_type(**{name: values.get(name, kinds.get(kind, 0.5)) for name, kind in _kinds(row_type).items()})
 
 
 def code_cells(content):

@@ -3,28 +3,31 @@
 import numpy as np
 import pytest
 
-from clusterability.base import files as paths
 from clusterability.base.errors import InputError
 from clusterability.clustering.measure import Measurement, measure
 from clusterability.data import load as datasets
-from clusterability.experiments import artefacts
-from clusterability.experiments import compute as computing
 from clusterability.experiments import grid as experiments
+from clusterability.experiments import run as running
+from clusterability.experiments import store
 from clusterability.training.train import Training
 
 
-def test_arrays_are_made_once_for_a_key(tmp_path):
+@pytest.fixture(autouse=True)
+def paper(monkeypatch):
+    monkeypatch.setenv("CLUSTERABILITY_STORE", "paper")
+
+
+def test_arrays_are_made_once_for_a_key(project):
     made = []
 
     def make():
         made.append(1)
         return {"a": np.arange(3)}
 
-    path = tmp_path / "deep" / "figure.npz"
     for key in ("one", "one", "two", "two"):
-        np.testing.assert_array_equal(artefacts.kept(path, key, make)["a"], np.arange(3))
+        np.testing.assert_array_equal(store.kept("figure", key, make)["a"], np.arange(3))
     assert len(made) == 2
-    assert [p.name for p in path.parent.iterdir()] == ["figure.npz"]
+    assert [p.name for p in (project / "data" / "artefacts").iterdir()] == ["figure.npz"]
 
 
 def runs(**changes):
@@ -37,29 +40,29 @@ def runs(**changes):
 
 def test_kept_weights_are_those_that_were_measured(project, monkeypatch):
     [run] = runs()
-    [row] = experiments.run("figure", [run]).to_dict("records")
-    weights = artefacts.weights("figure", run)
+    [row] = running.run("figure", [run]).to_dict("records")
+    weights = running.weights("figure", run)
     assert measure(weights, Measurement(3, 0), 0).ncut == pytest.approx(row["ncut"])
-    monkeypatch.setattr(computing, "train", lambda *a, **k: pytest.fail("trained again"))
+    monkeypatch.setattr(running, "train", lambda *a, **k: pytest.fail("trained again"))
     monkeypatch.setattr(datasets, "load", lambda name: pytest.fail("data are asked for"))
-    for again, first in zip(artefacts.weights("figure", run), weights, strict=True):
+    for again, first in zip(running.weights("figure", run), weights, strict=True):
         np.testing.assert_array_equal(again, first)
-    assert paths.artefact_file("figure", "paper").is_file()
+    assert (project / "data" / "artefacts" / "figure.npz").is_file()
 
 
 def test_weights_of_another_network_are_not_taken(project):
-    unpruned = artefacts.weights("figure", runs(pruned=False)[0])
-    pruned = artefacts.weights("figure", runs()[0])
+    unpruned = running.weights("figure", runs(pruned=False)[0])
+    pruned = running.weights("figure", runs()[0])
     assert (unpruned[0] != 0).mean() > 0.9
     assert (pruned[0] != 0).mean() < 0.2
 
 
 def test_examples_are_the_first_ones_in_bytes(project, digits):
-    images, labels = artefacts.examples("figure", ["digits", "line_8"], 4)["digits"]
+    images, labels = running.examples("figure", ["digits", "line_8"], 4)["digits"]
     np.testing.assert_array_equal(labels, digits.y_train[:4])
     np.testing.assert_array_equal(images, np.rint(digits.x_train[:4] * (255 / 16)).astype(np.uint8))
 
 
 def test_unknown_data_sets_are_refused_by_name(project):
     with pytest.raises(InputError, match="mnits"):
-        artefacts.examples("figure", ["mnits"], 4)
+        running.examples("figure", ["mnits"], 4)

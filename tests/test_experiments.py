@@ -1,6 +1,8 @@
+import os
 import threading
 import time
 from dataclasses import replace
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -8,15 +10,17 @@ import pytest
 
 from clusterability.base import files as paths
 from clusterability.base.errors import InputError
-from clusterability.base.statistics import numbers
 from clusterability.clustering.measure import Measurement, measure
 from clusterability.data import load as datasets
-from clusterability.experiments import compute as computing
-from clusterability.experiments import grid as experiments
-from clusterability.experiments import store as results
-from clusterability.experiments.grid import architecture, check_device, grid, select
-from clusterability.experiments.runs import Run
+from clusterability.experiments import rows as filling
+from clusterability.experiments import run as running
+from clusterability.experiments import store
+from clusterability.experiments.grid import Run, architecture, grid, recipes, select, untrained_grid
+from clusterability.experiments.rows import NetworkRow
+from clusterability.experiments.run import at_hand, check_device
+from clusterability.networks.mlp import MLP
 from clusterability.training.train import Training, train
+from helpers import blank
 
 TRAINING = Training(epochs=1, pruning_epochs=1)
 CONDITIONS = {"Control": {}, "Dropout": {"dropout": 0.5}}
@@ -33,20 +37,22 @@ def small_grid(**changes):
     return grid(**{**FIELDS, **changes})
 
 
-def run(runs, **options):
-    return experiments.run("figure", runs, **options)
+def run(runs, figure="figure", into="paper", **options):
+    with mock.patch.dict(os.environ, CLUSTERABILITY_STORE=into):
+        return running.run(figure, runs, **options)
 
 
 def assert_same_numbers(first, second):
     pd.testing.assert_frame_equal(first.drop(columns=TIMED), second.drop(columns=TIMED))
 
 
-def table_file(store="paper"):
-    return paths.results_file("figure", store)
+def table_file(into="paper"):
+    with mock.patch.dict(os.environ, CLUSTERABILITY_STORE=into):
+        return store.own("figure")
 
 
-def stored(store="paper"):
-    return results.read(table_file(store))
+def stored(into="paper"):
+    return running.described(store.read([table_file(into)], NetworkRow))
 
 
 def trained_files():
@@ -66,8 +72,8 @@ def computed(monkeypatch):
         counts["measured"] += 1
         return measure(*arguments, **options)
 
-    monkeypatch.setattr(computing, "train", counting_train)
-    monkeypatch.setattr(computing, "measure", counting_measure)
+    monkeypatch.setattr(running, "train", counting_train)
+    monkeypatch.setattr(filling, "measure", counting_measure)
     return counts
 
 
@@ -75,14 +81,14 @@ def nothing_may_be_computed(monkeypatch):
     def forbidden(*arguments, **options):
         raise AssertionError("computed again")
 
-    for name in ("train", "measure"):
-        monkeypatch.setattr(computing, name, forbidden)
+    monkeypatch.setattr(running, "train", forbidden)
+    monkeypatch.setattr(filling, "measure", forbidden)
 
 
 def test_rows_come_in_the_order_of_the_runs_with_all_columns(project):
     runs = small_grid()
     rows = run(runs[::-1])
-    assert list(rows.columns) == list(results.NETWORKS.columns)
+    assert set(store._kinds(NetworkRow)) <= set(rows.columns)
     assert rows["key"].tolist() == [r.key for r in runs[::-1]]
     assert rows["condition"].tolist() == ["Dropout", "Dropout", "Control", "Control"]
     assert rows["seed"].tolist() == [1, 0, 1, 0]
@@ -122,7 +128,7 @@ def test_what_is_computed_is_stored_in_the_figure_s_table(project):
 
 
 def test_other_stores_have_tables_of_their_own(project):
-    run(small_grid(n_replicates=1), store="quick")
+    run(small_grid(n_replicates=1), into="quick")
     assert len(stored()) == 0
     assert len(stored("quick")) == 2
     assert project in table_file("quick").parents
@@ -131,7 +137,7 @@ def test_other_stores_have_tables_of_their_own(project):
 def test_rows_of_the_paper_s_table_serve_other_stores_too(project, computed):
     first = run(small_grid())
     before = table_file().read_bytes()
-    more = run(small_grid(n_replicates=3), store="custom")
+    more = run(small_grid(n_replicates=3), into="custom")
     assert computed == {"trained": 6, "measured": 6}
     pd.testing.assert_frame_equal(more[more["seed"] < 2].reset_index(drop=True), first)
     assert stored("custom")["seed"].tolist() == [2, 2]
@@ -140,23 +146,23 @@ def test_rows_of_the_paper_s_table_serve_other_stores_too(project, computed):
 
 def test_rows_at_hand_are_those_of_the_paper_s_table_in_the_order_of_the_runs(project, monkeypatch):
     run(small_grid(n_replicates=1))
-    run(small_grid(n_replicates=2), store="custom")
+    run(small_grid(n_replicates=2), into="custom")
     nothing_may_be_computed(monkeypatch)
     wanted = small_grid(n_replicates=3)[::-1]
-    rows = experiments.at_hand("figure", wanted)
+    rows = at_hand("figure", wanted)
     assert rows[["condition", "seed"]].values.tolist() == [["Dropout", 0], ["Control", 0]]
     assert rows["key"].isin(stored()["key"]).all()
-    assert experiments.at_hand("another", wanted).empty
+    assert at_hand("another", wanted).empty
 
 
 def test_a_figure_takes_networks_that_another_has(project, computed):
     first = run(small_grid())
     before = dict(computed)
-    shared = experiments.run("another", small_grid(), shared=["figure"])
+    shared = run(small_grid(), "another", shared=["figure"])
     assert computed == before
     pd.testing.assert_frame_equal(shared, first)
-    pd.testing.assert_frame_equal(experiments.at_hand("another", small_grid(), shared=["figure"]), first)
-    assert experiments.at_hand("another", small_grid()).empty
+    pd.testing.assert_frame_equal(at_hand("another", small_grid(), shared=["figure"]), first)
+    assert at_hand("another", small_grid()).empty
 
 
 def test_a_second_call_computes_nothing(project, monkeypatch):
@@ -227,7 +233,7 @@ def test_networks_that_differ_in_more_than_regularization_run_in_one_call(projec
     rows = run(small_grid(conditions=conditions))
     assert rows["condition"].tolist() == ["Short"] * 2 + ["Long"] * 2 + ["Large batches"] * 2
     assert rows["epochs"].tolist() == [1, 1, 2, 2, 1, 1]
-    alone = run(small_grid(conditions={"Long": {"epochs": 2}}), store="alone", recompute=True)
+    alone = run(small_grid(conditions={"Long": {"epochs": 2}}), into="alone", recompute=True)
     assert_same_numbers(rows[rows["condition"] == "Long"].reset_index(drop=True), alone)
 
 
@@ -257,13 +263,13 @@ def test_a_run_that_is_killed_goes_on_where_it_stopped(project, monkeypatch, n_f
         return measure(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(computing, "measure", interrupted)
+        patch.setattr(filling, "measure", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run(runs)
     assert len(stored()) == n_finished
     n_kept = len(trained_files())
     assert n_kept > n_finished
-    assert not list((project / "data").rglob(".*"))
+    assert {path.suffix for path in (project / "data").rglob(".*")} <= {".lock"}
 
     trained = []
 
@@ -271,15 +277,15 @@ def test_a_run_that_is_killed_goes_on_where_it_stopped(project, monkeypatch, n_f
         trained.extend(specs)
         return train(specs, *arguments, **options)
 
-    monkeypatch.setattr(computing, "train", counting_train)
+    monkeypatch.setattr(running, "train", counting_train)
     rows = run(runs)
     assert len(trained) == 4 - n_kept
-    assert_same_numbers(rows, run(runs, store="uninterrupted", recompute=True))
+    assert_same_numbers(rows, run(runs, into="uninterrupted", recompute=True))
 
 
 def test_an_interrupted_run_stops_training(project, monkeypatch):
     long = replace(TRAINING, epochs=200)
-    monkeypatch.setattr(computing, "measure", interrupt)
+    monkeypatch.setattr(filling, "measure", interrupt)
     before = set(threading.enumerate())
     with pytest.raises(KeyboardInterrupt) as interruption:
         run(small_grid(n_replicates=10, training=long))
@@ -322,11 +328,11 @@ def test_rows_of_other_data_are_computed_again_in_place_of_the_old(project, comp
 def test_stored_rows_serve_where_the_data_are_not_at_hand(project, monkeypatch):
     runs = small_grid(datasets=["mnist"])
     rows = [
-        {**dict.fromkeys(results.NETWORKS.columns, 0), "dataset": "mnist", "condition": r.condition, "pruned": True,
-         "null_model": "layer", "seed": r.network.seed, "ncut": 2 + 0.1 * i, "data": "0123456789ab", "key": r.key}
+        blank(NetworkRow, dataset="mnist", condition=r.condition, pruned=True, null_model="layer", key=r.key,
+              seed=r.network.seed, ncut=2 + 0.1 * i, data="0123456789ab", volume_shares=[1], vertex_shares=[1])
         for i, r in enumerate(runs)
     ]  # fmt: skip
-    results.merge(table_file(), rows)
+    store.merge(table_file(), rows)
     monkeypatch.setattr(datasets, "fingerprint", lambda name: None)
     monkeypatch.setattr(datasets, "load", lambda name: pytest.fail("the data set is asked for"))
     nothing_may_be_computed(monkeypatch)
@@ -453,10 +459,8 @@ def test_epochs_of_another_pruning_state_are_refused(pruned, epoch):
 
 def test_untrained_networks_need_no_data(project, monkeypatch):
     monkeypatch.setattr(datasets, "load", lambda name: pytest.fail("data are asked for"))
-    runs = experiments.untrained_grid(
-        conditions={"Control": {}, "Clusterable Init": {"initial_groups": 10, "initial_first_layer": True}},
-        n_replicates=2, sizes=[20, 60, 60, 10], measurement=Measurement(10, 0), seed=3,
-    )  # fmt: skip
+    conditions = {"Control": {}, "Clusterable Init": {"initial_groups": 10, "initial_first_layer": True}}
+    runs = untrained_grid(conditions, 2, MLP((20, 60, 60, 10)), measurement=Measurement(10, 0), seed=3)
     rows = run(runs)
     assert set(rows["dataset"]) == {"none"}
     assert rows["test_accuracy"].isna().all()
@@ -474,14 +478,43 @@ def test_networks_that_learn_nothing_are_refused_where_there_are_data():
 
 def test_rows_keep_every_shuffle_and_the_spectrum(project):
     row = run(small_grid(n_replicates=1)).iloc[0]
-    shuffled = numbers(row["shuffled_ncuts"])
+    shuffled = row["shuffled_ncuts"]
     assert len(shuffled) == 3
     assert shuffled.mean() == pytest.approx(row["shuffled_mean"], rel=1e-5)
-    assert len(numbers(row["eigenvalues"])) == 7
-    assert numbers(row["volume_shares"]).sum() == pytest.approx(1, abs=1e-5)
+    assert len(row["eigenvalues"]) == 7
+    assert row["volume_shares"].sum() == pytest.approx(1, abs=1e-5)
 
 
-@pytest.mark.parametrize("name", ["n_shuffles", "every"])
-def test_settings_without_shuffles_or_moments_are_refused(name):
-    with pytest.raises(InputError, match=f"{name} 0"):
-        experiments.settings({"paper": {name: 50}}, "paper", **{name: 0})
+def test_where_nothing_may_be_computed_a_missing_row_is_named(project, monkeypatch):
+    first = run(small_grid(n_replicates=1))
+    nothing_may_be_computed(monkeypatch)
+    pd.testing.assert_frame_equal(run(small_grid(n_replicates=1), into="none"), first)
+    with pytest.raises(
+        InputError, match="2 of 4 rows are not at hand, the first of 'Control' on digits with seed 1"
+    ):
+        run(small_grid(), into="none")
+
+
+def test_by_default_new_rows_go_to_a_local_table(project, monkeypatch):
+    monkeypatch.delenv("CLUSTERABILITY_STORE", raising=False)
+    running.run("figure", small_grid(n_replicates=1))
+    assert [path.name for path in project.rglob("*.csv")] == ["figure.csv"]
+    assert len(stored("custom")) == 2
+
+
+def test_conditions_say_what_they_change_and_on_which_data():
+    conditions = {
+        "Plain": {}, "Twice": {"dataset": "halves_same_{}"}, "Other": {"dataset": "line_8", "l1": 0.5},
+        "Slow": {"l1": 0.1, "digits": {"epochs": 7}},
+    }  # fmt: skip
+    runs = small_grid(conditions=conditions, n_replicates=1)
+    assert [r.network.dataset for r in runs] == ["digits", "halves_same_digits", "line_8", "digits"]
+    assert [(r.network.training.epochs, r.network.training.l1) for r in runs] == [(1, 0), (1, 0), (1, 0.5), (7, 0.1)]
+    [elsewhere] = small_grid(conditions={"Slow": conditions["Slow"]}, n_replicates=1, datasets=["line_8"])
+    assert (elsewhere.network.training.epochs, elsewhere.network.training.l1) == (1, 0.1)
+
+
+def test_the_book_s_conditions_are_fields_of_training_with_their_numbers():
+    assert recipes("mlp", ["L2 Reg", "Control"]) == {"L2 Reg": {"l2": 5e-5, "first_layer_l1": 5e-5}, "Control": {}}
+    with pytest.raises(InputError, match=r"'L3 Reg'.*Control, L1 Reg"):
+        recipes("mlp", ["L3 Reg"])

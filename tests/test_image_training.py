@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from clusterability.experiments.lesion_rows import lesion_runs
 from numpy.testing import assert_allclose, assert_array_equal
 
 from clusterability.base import files as paths
@@ -14,7 +15,6 @@ from clusterability.clustering.measure import Measurement, measure
 from clusterability.data import load as datasets
 from clusterability.experiments import compute as computing
 from clusterability.experiments import grid as experiments
-from clusterability.experiments.lesion_rows import lesion_runs
 from clusterability.networks.cnn import CNN, Parameters, channel_matrices, initialize
 from clusterability.networks.mlp import MLP
 from clusterability.training import cnn as image_training

@@ -1,3 +1,5 @@
+import csv
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,25 +8,21 @@ from hypothesis import strategies as st
 
 from clusterability.base.errors import InputError
 from clusterability.base.statistics import listed, numbers
-from clusterability.experiments.store import NETWORKS, changes, key_of, merge, read, read_all
+from clusterability.experiments import store
+from clusterability.experiments.rows import NetworkRow
+from clusterability.experiments.run import changes
+from clusterability.experiments.store import _kinds, key_of, merge
+from helpers import blank
 
-COLUMNS = list(NETWORKS.columns)
+COLUMNS = list(_kinds(NetworkRow))
 
 
 def row(key, **changes):
-    """A row with plausible values; further columns hold text."""
-    values = {
-        "dataset": "mnist", "condition": "Control", "pruned": True, "seed": 0, "n_clusters": 12, "ncut": 8.5,
-        "shuffled_mean": 9.0, "shuffled_sd": 0.02, "z": -25.0, "p": 1 / 51, "train_accuracy": 0.99,
-        "test_accuracy": 0.98, "train_loss": 0.01, "test_loss": 0.08, "running_train_accuracy": 0.99,
-        "penalty": 0.0, "in_out_ratio": 0.2, "vertices": 1800, "architecture": "mlp 784-256x4-10", "epochs": 20,
-        "pruning_epochs": 20, "epoch": 40, "n_eigenvectors": 12, "n_starts": 25,
-        "effective_clusters": 8.4, "small_weights": 0.1,
-        "null_model": "layer", "n_shuffles": 50, "device": "cpu", "seconds": 12.3,
-        "date": "2024-01-31", "version": "0.1.0", "data": "0123456789ab", "key": key,
-    }  # fmt: skip
-    assert set(values) <= set(COLUMNS)
-    return {**dict.fromkeys(COLUMNS, "text"), **values, **changes}
+    return blank(NetworkRow, **{"key": key, "seed": 0, "ncut": 8.5, "z": -25.0, **changes})
+
+
+def read(*tables):
+    return store.read(tables, NetworkRow)
 
 
 @pytest.fixture
@@ -38,11 +36,17 @@ def test_a_table_that_is_not_there_is_empty(table):
 
 
 def test_rows_are_read_back_as_they_were_written(table):
-    rows = [row("a", seed=1), row("b", seed=2, pruned=False, z=float("nan"), in_out_ratio=float("inf"))]
+    shares = np.array([0.5, 0.25, 0.25])
+    rows = [
+        row("a", seed=1, volume_shares=shares),
+        row("b", seed=2, pruned=False, z=float("nan"), in_out_ratio=float("inf"), volume_shares=shares),
+    ]
     merge(table, rows)
     back = read(table)
-    expected = pd.DataFrame(rows, columns=COLUMNS).sort_values("pruned", ignore_index=True)
-    pd.testing.assert_frame_equal(back, expected, rtol=1e-7)
+    expected = pd.DataFrame([{name: getattr(r, name) for name in COLUMNS} for r in rows[::-1]])
+    columns = [name for name, kind in _kinds(NetworkRow).items() if kind is not store.Numbers]
+    pd.testing.assert_frame_equal(back[columns], expected[columns], rtol=1e-7)
+    np.testing.assert_array_equal(np.stack(back["volume_shares"]), [shares, shares])
 
 
 @given(st.lists(st.floats(1e-9, 100), min_size=1, max_size=20))
@@ -119,16 +123,15 @@ def test_a_write_that_is_cut_off_leaves_the_old_table_and_nothing_else(table, mo
     merge(table, [row("a")])
     before = table.read_bytes()
 
-    def half_written(self, path, **options):
-        path.write_text("dataset,condi")
+    def half_written(self, rows):
         raise failure
 
     with monkeypatch.context() as patch:
-        patch.setattr(pd.DataFrame, "to_csv", half_written)
+        patch.setattr(csv.DictWriter, "writerows", half_written)
         with pytest.raises(failure):
             merge(table, [row("b", seed=1)])
     assert table.read_bytes() == before
-    assert [path.name for path in table.parent.iterdir()] == ["figure.csv"]
+    assert [path.name for path in table.parent.glob("[!.]*")] == ["figure.csv"]
     merge(table, [row("b", seed=1)])
     assert read(table)["key"].tolist() == ["a", "b"]
 
@@ -146,11 +149,11 @@ def test_other_tables_are_refused(table, content):
 
 def test_of_rows_with_the_same_key_the_first_table_s_counts(tmp_path):
     first, second = tmp_path / "first.csv", tmp_path / "second.csv"
-    assert len(read_all(first, second)) == 0
+    assert len(read(first, second)) == 0
     merge(second, [row("a", ncut=1.0), row("b", seed=1, ncut=2.0)])
-    assert dict(read_all(first, second)[["key", "ncut"]].to_numpy()) == {"a": 1.0, "b": 2.0}
+    assert dict(read(first, second)[["key", "ncut"]].to_numpy()) == {"a": 1.0, "b": 2.0}
     merge(first, [row("b", seed=1, ncut=3.0), row("c", seed=2, ncut=4.0)])
-    both = read_all(first, second)
+    both = read(first, second)
     assert list(both.columns) == COLUMNS
     assert dict(both[["key", "ncut"]].to_numpy()) == {"a": 1.0, "b": 3.0, "c": 4.0}
 

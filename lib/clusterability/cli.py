@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -54,41 +55,58 @@ def list_figures() -> None:
     metavar="NAME VALUE",
     help="Set a parameter; see the notebook's parameters cell. Lists: a,b or JSON.",
 )
-@click.option(
-    "--preset", metavar="NAME", help="The same as -p preset NAME: paper, small (where there is one) or quick."
-)
+@click.option("--preset", default="", metavar="NAME", help="Parameters of book/presets.toml: quick, or paper where a "
+              "page shows a smaller size; with --all, pages without that preset run as they are.")  # fmt: skip
+@click.option("--stored", is_flag=True, help="Read stored rows only: a row that is missing is named, not computed.")
+@click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="Figures to run at a time.")
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False),
               help="Folder for the executed notebook and its figures [default: build/runs].")  # fmt: skip
-def run(figures, everything, parameters, preset, output) -> None:
+def run(figures, everything, parameters, preset, stored, jobs, output) -> None:
     """Execute figures as notebooks.
 
     Rows that are stored already are not computed again; a run that was stopped goes on where it
     stopped. The paths of the executed notebooks are printed.
     """
     from clusterability import notebooks
-    from clusterability.base import files as paths
+    from clusterability.base import files
+    from clusterability.experiments.grid import presets
 
     if everything == bool(figures):
         raise InputError("name the figures to run, or give --all (see: clusterability list)")
     chosen = notebooks.pages() if everything else [notebooks.find(name) for name in figures]
     given = dict(parameters)
-    if preset is not None:
-        given["preset"] = preset
-    if everything:  # the front page has fewer parameters than the figures
-        known = set().union(*(notebook.parameters for notebook in chosen))
-        unknown = sorted(set(given) - known)
-        if unknown:
-            raise InputError(f"no figure has a parameter {unknown[0]!r}")
-        chosen_values = [{n: given[n] for n in notebook.parameters if n in given} for notebook in chosen]
-    else:
-        chosen_values = [given] * len(chosen)
-    jobs = [
-        (notebook, notebooks.check_values(notebook, values))
-        for notebook, values in zip(chosen, chosen_values, strict=True)
-    ]
-    folder = (output or paths.project_root() / "build" / "runs").resolve()
-    for notebook, values in jobs:
-        click.echo(notebooks.execute(notebook, values, folder))
+    unknown = sorted(set(given) - set().union(*(notebook.parameters for notebook in chosen)))
+    if everything and unknown:
+        raise InputError(f"no figure has a parameter {unknown[0]!r}")
+    if everything and preset and not any(preset in presets(notebook.name) for notebook in chosen):
+        raise InputError(f"no figure has a preset {preset!r}")
+    work = []
+    for notebook in chosen:
+        own = {name: text for name, text in given.items() if name in notebook.parameters or not everything}
+        its_preset = preset if not everything or preset in presets(notebook.name) else ""
+        work.append((notebook, notebooks.values_of(notebook, own, its_preset)))
+    folder = (output or files.project_root() / "build" / "runs").resolve()
+    if stored:
+        os.environ["CLUSTERABILITY_STORE"] = "none"
+    done = (
+        notebooks.execute_all(work, folder, jobs)
+        if jobs > 1
+        else (notebooks.execute(notebook, values, folder) for notebook, values in work)
+    )
+    for path in done:
+        click.echo(path)
+
+
+@main.command()
+@click.argument(
+    "paths", nargs=-1, metavar="NOTEBOOK...", type=click.Path(path_type=Path, exists=True, dir_okay=False)
+)
+def normalize(paths) -> None:
+    """Drop from notebooks what differs between two runs of the same numbers."""
+    from clusterability import notebooks
+
+    for path in paths:
+        notebooks.normalize(path)
 
 
 @main.command()

@@ -1,127 +1,53 @@
-"""The figure notebooks: which there are, their parameters, and running them without leaving a mess."""
+"""The book's notebooks: which there are, their parameters, and running them without leaving a mess."""
 
 from __future__ import annotations
 
 import ast
 import json
 import os
-import tempfile
-from collections.abc import Mapping
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any
 
 import nbformat
 
-from clusterability.base import files as paths
+from clusterability.base import files
 from clusterability.base.errors import InputError
-from clusterability.base.progress import CHANNEL, relayed
+from clusterability.experiments.grid import preset
 
-_TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list}
-_WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One line of a notebook's parameters cell: ``name: type = default``."""
-
-    name: str
-    type: Any
-    default: Any
-
-    def parse(self, text: str) -> Any:
-        """The value that a text on the command line stands for.
-
-        Raises
-        ------
-        InputError
-            The text is no value of this parameter's type.
-
-        >>> Parameter("n_replicates", int, None).parse("3")
-        3
-        >>> Parameter("datasets", list[str], None).parse('["mnist"]')
-        ['mnist']
-        >>> Parameter("datasets", list[str], None).parse("mnist,digits")
-        ['mnist', 'digits']
-        """
-        if self.type is str:
-            return text
-        try:
-            value = json.loads(text.lower() if self.type is bool else text)
-        except json.JSONDecodeError:
-            value = text
-        if get_origin(self.type) is list and not isinstance(value, list):
-            item = Parameter(self.name, get_args(self.type)[0], None)
-            return [item.parse(part.strip()) for part in text.split(",")]
-        self.check(value)
-        return value
-
-    def check(self, value: Any) -> None:
-        """Raise InputError unless ``value`` is of this parameter's type."""
-        if not _is(value, self.type):
-            raise InputError(f"parameter {self.name} must be {_described(self.type)}, not {value!r}")
-
-
-def _is(value: Any, kind: Any) -> bool:
-    if get_origin(kind) is list:
-        return isinstance(value, list) and all(_is(item, get_args(kind)[0]) for item in value)
-    if isinstance(value, bool):
-        return kind is bool
-    return isinstance(value, (int, float) if kind is float else kind)
-
-
-def _described(kind: Any) -> str:
-    if get_origin(kind) is list:
-        return f"a list, each item {_described(get_args(kind)[0])}"
-    return _WORDS[kind]
+_WORDS = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "true or false"}
 
 
 @dataclass(frozen=True)
 class Notebook:
-    """A figure's notebook in the book.
+    """A page that is executed."""
 
-    Attributes
-    ----------
-    name : str
-        The file's name without suffix: the figure's name.
-    path : Path
-    title : str
-        Its first heading.
-    paper : str
-        Paper that it reproduces; empty for the front page.
-    last : bool
-        Whether it sums up other figures and must run after them.
-    parameters : dict of Parameter by name
-    """
-
-    name: str
+    name: str  # of the file, without suffix
     path: Path
-    title: str
-    paper: str
-    last: bool
-    parameters: dict[str, Parameter]
-
-
-def figures() -> dict[str, Notebook]:
-    """The figure notebooks of the book by name, in alphabetical order, those that sum up others last."""
-    return {notebook.name: notebook for notebook in pages() if notebook.paper}
+    title: str  # its first heading
+    paper: str  # that it reproduces; empty for the front page
+    last: bool  # whether it sums up other figures and must run after them
+    parameters: dict[str, str]  # the type of every parameter, as its cell declares it
 
 
 def pages() -> list[Notebook]:
-    """All executable pages: the figures, then the front page, which sums them up."""
-    folder = paths.project_root() / "book"
-    found = [_read(path) for path in sorted(folder.glob("[!.]*.ipynb"))]
+    """All executable pages: the figures in alphabetical order, those last that sum up others, then the front page."""
+    found = [_read(path) for path in sorted((files.project_root() / "book").glob("[!.]*.ipynb"))]
     return sorted(found, key=lambda notebook: (not notebook.paper, notebook.last, notebook.name))
 
 
-def find(name: str) -> Notebook:
-    """The figure of that name.
+def figures() -> dict[str, Notebook]:
+    """The figures' notebooks by name."""
+    return {notebook.name: notebook for notebook in pages() if notebook.paper}
 
-    Raises
-    ------
-    InputError
-        There is none.
-    """
+
+def find(name: str) -> Notebook:
+    """The figure of that name; InputError if there is none."""
     known = figures()
     if name not in known:
         choice = ", ".join(known) or "none, for there is no book here"
@@ -131,60 +57,72 @@ def find(name: str) -> Notebook:
 
 def _read(path: Path) -> Notebook:
     content = nbformat.read(path, as_version=4)
-    title = next(
-        line.lstrip("# ").strip()
-        for cell in content.cells
-        if cell.cell_type == "markdown"
-        for line in cell.source.splitlines()
-        if line.startswith("# ")
-    )
+    markdown = "\n".join(cell.source for cell in content.cells if cell.cell_type == "markdown")
+    title = next(line[2:].strip() for line in markdown.splitlines() if line.startswith("# "))
     [source] = [cell.source for cell in content.cells if "parameters" in cell.metadata.get("tags", [])]
     about = content.metadata.get("clusterability", {})
-    return Notebook(
-        path.stem, path, title, about.get("paper", ""), about.get("last", False), parse_parameters(source)
-    )
+    return Notebook(path.stem, path, title, about.get("paper", ""), about.get("last", False), declared(source))
 
 
-def parse_parameters(source: str) -> dict[str, Parameter]:
-    """Parameters declared by the lines ``name: type = default`` of a cell.
+def declared(source: str) -> dict[str, str]:
+    """Types of the parameters that the lines ``name: type = default`` of a cell declare.
 
-    >>> parse_parameters("n: int = 3\\nnames: list[str] = None")["names"].type
-    list[str]
+    >>> declared("n: int = 3\\nnames: list[str] = ['mnist']")
+    {'n': 'int', 'names': 'list[str]'}
     """
-    found = {}
-    for statement in ast.parse(source).body:
-        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-            default = ast.literal_eval(statement.value)
-            found[statement.target.id] = Parameter(statement.target.id, _type(statement.annotation), default)
-    return found
+    lines = (line for line in ast.parse(source).body if isinstance(line, ast.AnnAssign))
+    return {line.target.id: ast.unparse(line.annotation) for line in lines}
 
 
-def _type(node: ast.expr) -> Any:
-    if isinstance(node, ast.Subscript):
-        return list[_type(node.slice)]
-    return _TYPES[node.id]
-
-
-def check_values(notebook: Notebook, values: Mapping[str, str]) -> dict[str, Any]:
-    """Typed values of parameters given as texts.
+def values_of(notebook: Notebook, given: Mapping[str, str], preset_name: str = "") -> dict[str, Any]:
+    """Typed values of parameters given as texts, over those of a preset.
 
     Raises
     ------
     InputError
-        A name that the notebook's parameters cell lacks, or a text of the wrong type.
+        A name that the notebook's parameters cell lacks, a text of the wrong type, or an unknown preset.
     """
-    for name in values:
+    for name in given:
         if name not in notebook.parameters:
             known = ", ".join(notebook.parameters)
             raise InputError(f"{notebook.name} has no parameter {name!r}: choose from {known}")
-    return {name: notebook.parameters[name].parse(text) for name, text in values.items()}
+    values = preset(notebook.name, preset_name) if preset_name else {}
+    return values | {name: parse(name, notebook.parameters[name], text) for name, text in given.items()}
+
+
+def parse(name: str, kind: str, text: str) -> Any:
+    """The value that a text stands for: JSON, or for lists words with commas between.
+
+    >>> parse("strengths", "list[float]", "1,0.5"), parse("datasets", "list[str]", '["mnist"]')
+    ([1.0, 0.5], ['mnist'])
+    """
+    if kind == "str":
+        return text
+    try:
+        value = json.loads(text.lower() if kind == "bool" else text)
+    except json.JSONDecodeError:
+        value = text
+    if kind.startswith("list[") and not isinstance(value, list):
+        return [parse(name, kind[5:-1], part.strip()) for part in text.split(",")]
+    return _typed(name, kind, value)
+
+
+def _typed(name: str, kind: str, value: Any) -> Any:
+    if kind.startswith("list[") and isinstance(value, list):
+        return [_typed(name, kind[5:-1], item) for item in value]
+    if kind == "float" and type(value) is int:
+        return float(value)  # the two are equal, but not in the keys of rows
+    if type(value).__name__ != kind:
+        lists = kind.count("list[") * "a list, each item "
+        raise InputError(f"parameter {name} must be {lists}{_WORDS[kind.strip('list[]')]}, not {value!r}")
+    return value
 
 
 def execute(notebook: Notebook, values: Mapping[str, Any], folder: Path) -> Path:
     """Run a notebook with ``folder`` as its working directory and store it there, executed.
 
     The file appears only when the run has succeeded, and holds nothing that differs between two
-    runs of the same numbers. Progress is shown on standard error.
+    runs of the same numbers. What the notebook writes to standard error, its progress, is shown.
 
     Raises
     ------
@@ -195,32 +133,38 @@ def execute(notebook: Notebook, values: Mapping[str, Any], folder: Path) -> Path
 
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / notebook.path.name
-    environment = {"TQDM_DISABLE": "1"}
-    with tempfile.TemporaryDirectory() as scratch, paths.written_whole(target) as temporary:
-        channel = Path(scratch) / "progress"
-        environment[CHANNEL] = str(channel)
-        before = {name: os.environ.get(name) for name in environment}
-        os.environ.update(environment)
+    with files.written_whole(target) as temporary:
         try:
-            with relayed(channel):
-                papermill.execute_notebook(
-                    str(notebook.path), str(temporary), parameters=dict(values), cwd=str(folder),
-                    progress_bar=False, kernel_name="python3",
-                )  # fmt: skip
+            papermill.execute_notebook(
+                str(notebook.path), str(temporary), parameters=dict(values), cwd=str(folder),
+                progress_bar=False, kernel_name="python3", stderr_file=sys.stderr,
+            )  # fmt: skip
         except papermill.PapermillExecutionError as failure:
             if failure.ename == InputError.__name__:
                 raise InputError(failure.evalue) from failure
             raise
-        finally:
-            for name, value in before.items():
-                os.environ.pop(name) if value is None else os.environ.update({name: value})
         normalize(temporary)
     return target
 
 
+def execute_all(jobs: Sequence[tuple[Notebook, Mapping[str, Any]]], folder: Path, n_workers: int) -> Iterator[Path]:
+    """Run notebooks, several at a time, those last that sum up others; tell which are done and what time is left."""
+    started, done = time.monotonic(), 0
+    first = [job for job in jobs if job[0].paper and not job[0].last]
+    os.environ["TQDM_DISABLE"] = "1"  # bars of several notebooks would overwrite each other
+    with ProcessPoolExecutor(n_workers, get_context("spawn")) as pool:
+        for group in (first, [job for job in jobs if job not in first]):
+            running = {pool.submit(execute, notebook, values, folder): notebook for notebook, values in group}
+            for future in as_completed(running):
+                done += 1
+                left = (time.monotonic() - started) * (len(jobs) - done) / done
+                print(f"page {done} of {len(jobs)}: {running[future].name}, about {left:.0f} s left", file=sys.stderr)
+                yield future.result()
+
+
 def normalize(path: Path) -> None:
     """Drop from a stored notebook what differs between two runs of the same numbers, or between
-    machines: times, paths, the kernel's own version. Values injected below a hidden parameters cell
+    machines: times, paths, progress, the kernel's own version. Values injected below a hidden parameters cell
     are hidden too."""
     content = nbformat.read(path, as_version=4)
     content.metadata.pop("papermill", None)
@@ -234,4 +178,6 @@ def normalize(path: Path) -> None:
             cell.metadata["tags"] = ["injected-parameters", "remove-input"]
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     nbformat.write(content, path)

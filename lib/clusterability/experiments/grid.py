@@ -107,15 +107,14 @@ def recipes(section: str, names: Sequence[str]) -> dict[str, dict]:
     return select(_book("conditions.toml")[section], names)
 
 
-def preset(page: str, name: str) -> dict[str, Any]:
-    """The parameters of a page that a preset of ``book/presets.toml`` changes.
+def presets(page: str) -> dict[str, dict[str, Any]]:
+    """The presets of a page by name, each the parameters that it changes; see ``book/presets.toml``."""
+    return _book("presets.toml").get(page, {})
 
-    Raises
-    ------
-    InputError
-        The page has no such preset.
-    """
-    known = _book("presets.toml").get(page, {})
+
+def preset(page: str, name: str) -> dict[str, Any]:
+    """One of a page's :func:`presets`; InputError if there is no such preset."""
+    known = presets(page)
     if name not in known:
         raise InputError(f"{page} has no preset {name!r}: choose from {', '.join(known) or 'none'}")
     return known[name]

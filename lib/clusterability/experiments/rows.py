@@ -93,7 +93,17 @@ class NetworkRow:
 class LesionRow:
     """A sub-module of a network, and what its lesion costs, see :class:`clusterability.lesions.lesion.Lesion`."""
 
-    ORDER: ClassVar = ("dataset", "condition", "pruned", "seed", "n_clusters", "clustering", "layer", "cluster", "key")
+    ORDER: ClassVar = (
+        "dataset",
+        "condition",
+        "pruned",
+        "seed",
+        "n_clusters",
+        "clustering",
+        "layer",
+        "cluster",
+        "key",
+    )
 
     dataset: str
     condition: str

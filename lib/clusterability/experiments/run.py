@@ -159,8 +159,8 @@ def weights(figure: str, run: Run, *, device: str = "cpu") -> list[np.ndarray]:
 
     def make() -> dict[str, np.ndarray]:
         dataset = data.load(run.network.dataset)
-        with _bar(1) as bar:
-            [(_, states, _)] = _networks([run.network], dataset, device, [run.epoch], False, bar.update)
+        with _Bar(1) as bar:
+            [(_, states, _)] = _networks([run.network], dataset, device, [run.epoch], False, bar.advance)
         return {f"layer{layer}": weight for layer, weight in enumerate(states[run.epoch].weights)}
 
     arrays = store.kept(figure, store.key_of({"network": run.network.as_dict(), "epoch": run.epoch}), make)
@@ -203,9 +203,15 @@ def check_device(device: str) -> None:
         raise InputError(f"device {device!r} cannot be used here: try 'cpu'") from failure
 
 
-def _bar(n_networks: int) -> tqdm:
-    layout = "{desc} {percentage:3.0f}%|{bar}| {n:.1f}/{total_fmt} [{elapsed} gone, {remaining} left]"
-    return tqdm(total=n_networks, desc="networks", bar_format=layout, file=sys.stderr, smoothing=0.05)
+class _Bar(tqdm):
+    """Finished work, in networks, on standard error."""
+
+    def __init__(self, n_networks: int) -> None:
+        layout = "{desc} {percentage:3.0f}%|{bar}| {n:.1f}/{total_fmt} [{elapsed} gone, {remaining} left]"
+        super().__init__(total=n_networks, desc="networks", bar_format=layout, mininterval=0.5, smoothing=0.05)
+
+    def advance(self, share: float) -> None:
+        self.update(min(share, self.total - self.n))
 
 
 def _compute(figure: str, runs: Sequence[Run], device: str, recompute: bool) -> None:
@@ -223,18 +229,20 @@ def _compute(figure: str, runs: Sequence[Run], device: str, recompute: bool) -> 
         shared = (getattr(spec.training, name) for name in SHARED_IN_STACK)
         return spec.dataset, spec.architecture.name, *shared
 
-    with _bar(len(by_network)) as bar:
+    with _Bar(len(by_network)) as bar:
         for _, group in groupby(sorted(by_network, key=together), key=together):
             specs = list(group)
             dataset = None if specs[0].dataset == NONE else data.load(specs[0].dataset)
             keep = sorted({run.epoch for spec in specs for run in by_network[spec]})
-            trained = _networks(
-                specs, dataset, device, keep, recompute, lambda share: bar.update(kind.training_share * share)
-            )
-            for spec, states, seconds in trained:
+
+            def tell_training(share: float) -> None:
+                bar.advance(kind.training_share * share)
+
+            # No name is given to the networks to come: whoever holds an interruption must not keep the training going.
+            for spec, states, seconds in _networks(specs, dataset, device, keep, recompute, tell_training):
                 rows, share = [], (1 - kind.training_share) / len(by_network[spec])
                 for run in by_network[spec]:
-                    rows += _rows(run, states, seconds, dataset, device, lambda part: bar.update(share * part))  # noqa: B023
+                    rows += _rows(run, states, seconds, dataset, device, lambda part: bar.advance(share * part))  # noqa: B023
                 store.merge(store.own(figure), rows)
 
 

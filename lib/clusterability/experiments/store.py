@@ -131,7 +131,9 @@ def merge(path: Path, rows: Sequence[Any]) -> None:
         return
     row_type = type(rows[0])
     kinds, replaced = _kinds(row_type), {row.key for row in rows}
-    new = [{field.name: _FORMATS[kinds[field.name]](getattr(row, field.name)) for field in fields(row)} for row in rows]
+    new = [
+        {field.name: _FORMATS[kinds[field.name]](getattr(row, field.name)) for field in fields(row)} for row in rows
+    ]
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f".{path.name}.lock")):
         table = [line for line in _texts(path, row_type) if line["key"] not in replaced] + new

@@ -16,7 +16,9 @@ _NAMES = {"cnn 1x28x28-64x2-P-64-P-128-10": "small cnn", "cnn 2x28x28-64x2-P-64-
 """What is called otherwise there; VGG-16 is compared at any width."""
 
 
-def load(experiment: str, networks: str | Sequence[str] | Sequence[Run], null_model: str | None = None) -> pd.DataFrame:
+def load(
+    experiment: str, networks: str | Sequence[str] | Sequence[Run], null_model: str | None = None
+) -> pd.DataFrame:
     """Published summaries of one experiment.
 
     Parameters
@@ -35,6 +37,8 @@ def load(experiment: str, networks: str | Sequence[str] | Sequence[Run], null_mo
     table = pd.read_csv(files.data_folder() / "published.csv")
     named = [networks] if isinstance(networks, str) else networks
     own = [one if isinstance(one, str) else one.network.architecture.name for one in named]
-    chosen = (table["experiment"] == experiment) & table["architecture"].isin({_NAMES.get(name, name) for name in own})
+    chosen = (table["experiment"] == experiment) & table["architecture"].isin(
+        {_NAMES.get(name, name) for name in own}
+    )
     table = table[chosen].replace({"null_model": _NULL_MODELS})
     return table[(table["null_model"] == null_model) | (null_model is None)].reset_index(drop=True)

@@ -51,13 +51,15 @@ def beside(
     """
     headings = headings or {}
     published = None if theirs is None else theirs.set_index(PLACE)
+    groups = rows.groupby(PLACE, sort=False)
+    means, deviations = groups[list(columns)].mean(), groups[list(columns)].std()
     lines = []
-    for place, part in rows.groupby(PLACE, sort=False):
+    for place, part in groups:
         line = _place(place, rows["pruned"].nunique() > 1) | {"n": str(len(part))}
         for name in columns:
             named = column(name)
             heading, factor = headings.get(name, named.heading), 100 if named.percent else 1
-            mean, sd = part[name].mean(), part[name].std()
+            mean, sd = means.loc[place, name], deviations.loc[place, name]
             if published is None or not named.published or name in alone:
                 line[heading] = _spread(mean * factor, sd * factor, digits)
                 continue
@@ -148,7 +150,9 @@ def classifiers(rows: pd.DataFrame, published: pd.DataFrame, weights: Sequence[s
             "ncut_mean": "ncut", "shuffled_ncut_mean": "shuffled_mean", "shuffled_ncut_sd": "shuffled_sd",
             "z_mean": "z", "p_mean": "p",
         })  # fmt: skip
-        lines += [{"Network": name, "Weights": "pretrained, published"} | _single(row) for _, row in theirs.iterrows()]
+        lines += [
+            {"Network": name, "Weights": "pretrained, published"} | _single(row) for _, row in theirs.iterrows()
+        ]
     return html(pd.DataFrame(lines).fillna("–"))
 
 
@@ -200,9 +204,7 @@ def agreement(compared: pd.DataFrame) -> HTML:
 
 def claims(evaluated: Iterable[Claim]) -> HTML:
     """Claims, whether each holds, and the numbers that say so."""
-    return html(
-        pd.DataFrame([{"Claim": c.statement, "Verdict": c.verdict, "Numbers": c.numbers} for c in evaluated])
-    )
+    return html(pd.DataFrame([{"Claim": c.statement, "Verdict": c.verdict, "Numbers": c.numbers} for c in evaluated]))
 
 
 def clusters(weights: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> HTML:
