@@ -1,3 +1,5 @@
+import inspect
+import runpy
 import threading
 import time
 from dataclasses import replace
@@ -360,6 +362,19 @@ def test_everything_that_determines_a_row_is_in_its_key(changes):
     one = {"conditions": {"Control": {}}, "n_replicates": 1}
     [before], [again], [after] = small_grid(**one), small_grid(**one), small_grid(**{**one, **changes})
     assert before.key == again.key != after.key
+
+
+def test_keys_of_stored_rows_outlive_releases(monkeypatch):
+    monkeypatch.setattr("clusterability.__version__", "9.8.7")
+    module = runpy.run_path(inspect.getfile(Run))  # as the next release would import it
+    options = {
+        "datasets": ["mnist"], "conditions": {"Dropout": {"dropout": 0.5}}, "n_replicates": 1, "hidden": [256] * 4,
+        "training": Training(), "pruned": False, "measurement": Measurement(), "seed": 4,
+    }  # fmt: skip
+    [one] = grid(**options)
+    later = module["Run"](one.condition, one.network, one.pruned, one.measurement)
+    assert later.key == one.key == "03a202a77f0c"
+    assert one.key in results.keys(paths.results_file("mlp-regularization", "paper"))
 
 
 @pytest.mark.parametrize(
