@@ -11,6 +11,7 @@ import pytest
 from clusterability import computing, datasets, experiments, paths, results
 from clusterability.errors import InputError
 from clusterability.experiments import architecture, check_device, grid, select
+from clusterability.lesion_runs import LesionRun
 from clusterability.runs import Run
 from clusterability.significance import Measurement, measure
 from clusterability.training import Training, train
@@ -375,6 +376,45 @@ def test_keys_of_stored_rows_outlive_releases(monkeypatch):
     later = module["Run"](one.condition, one.network, one.pruned, one.measurement)
     assert later.key == one.key == "03a202a77f0c"
     assert one.key in results.keys(paths.results_file("mlp-regularization", "paper"))
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ({"conditions": {"λ": {"cluster_gradient": 1}}}, {"conditions": {"λ": {"cluster_gradient": 1.0}}}),
+        ({"conditions": {"L1": {"l1": True, "cluster_halved": 1}}},
+         {"conditions": {"L1": {"l1": 1.0, "cluster_halved": True}}}),
+        ({"training": Training(mask_interval=20.0)}, {"training": Training(mask_interval=20)}),
+        ({"seed": 3.0, "n_replicates": 1}, {"seed": 3, "n_replicates": 1}),
+        ({"measurement": Measurement(3.0, 3)}, {"measurement": Measurement(3, 3)}),
+        ({"measurement": Measurement(volume_epsilon=0)}, {"measurement": Measurement(volume_epsilon=0.0)}),
+        ({"pruned": 1}, {"pruned": True}),
+    ],
+)  # fmt: skip
+def test_equal_values_have_equal_keys(written, meant):
+    assert [run.key for run in small_grid(**written)] == [run.key for run in small_grid(**meant)]
+
+
+def test_parameters_of_runs_and_lesions_have_equal_keys_too():
+    [one] = small_grid(conditions={"Control": {}}, n_replicates=1)
+    assert replace(one, trimmed=1).key == replace(one, trimmed=1.0).key
+    assert replace(one, after_epoch=2.0).key == replace(one, after_epoch=2).key
+    assert LesionRun(one, 20.0).key == LesionRun(one, 20).key
+
+
+def test_rates_written_either_way_are_those_of_stored_rows():
+    rates = [0.3, 0, 0.4, 0, 0.4, 0.4, 0, 0.4, 0.4, 0, 0.4, 0.4, 0.5]
+    chosen = {
+        "conditions": {"Dropout": {"dropout": 0.5}}, "n_replicates": 1, "datasets": ["cifar10"], "hidden": [128, 128],
+        "blocks": [[16] * 2, [32] * 2, [64] * 3, [128] * 3, [128] * 3], "batch_norm": True, "pruned": False,
+        "measurement": Measurement(),
+    }  # fmt: skip
+    keys = set()
+    for written in (rates, [float(rate) for rate in rates]):
+        training = Training(5, 3, convolution_dropout=written, augmentation=True, bfloat16=True)
+        keys |= {run.key for run in small_grid(**chosen, training=training)}
+    assert len(keys) == 1
+    assert keys <= results.keys(paths.results_file("vgg-regularization", "paper"))
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,24 @@ def test_parameters_are_read_from_the_parameters_cell():
     assert parameters["recompute"].default is False
 
 
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        (float, "1", 1.0), (int, "1", 1), (list[float], "1,0.5", [1.0, 0.5]), (list[float], "[1, 0.5]", [1.0, 0.5]),
+        (list[list[float]], "[[1], [0, 2.5]]", [[1.0], [0.0, 2.5]]), (list[list[int]], "[[1], [2]]", [[1], [2]]),
+    ],
+)  # fmt: skip
+def test_a_whole_number_is_a_float_where_the_type_is(kind, text, value):
+    parsed = notebooks.Parameter("strengths", kind, None).parse(text)
+    assert repr(parsed) == repr(value)
+
+
+@pytest.mark.parametrize(("kind", "text"), [(int, "1.0"), (list[int], "1,2.0"), (list[list[int]], "[[1.0]]")])
+def test_a_float_is_no_whole_number(kind, text):
+    with pytest.raises(InputError, match="whole number"):
+        notebooks.Parameter("epochs", kind, None).parse(text)
+
+
 def test_every_figure_is_in_the_table_of_contents():
     contents = (paths.project_root() / "_toc.yml").read_text()
     for page in PAGES:

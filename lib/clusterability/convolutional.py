@@ -15,6 +15,7 @@ from torch import Tensor
 from clusterability.errors import InputError
 from clusterability.kernels import check_norm, kernel_norms
 from clusterability.networks import glorot_uniform, group_factors
+from clusterability.records import as_declared
 
 if TYPE_CHECKING:
     from clusterability.specs import TrainedNetwork
@@ -56,6 +57,7 @@ class CNN:
     batch_norm: bool = False
 
     def __post_init__(self) -> None:
+        as_declared(self)
         object.__setattr__(self, "image", tuple(self.image))
         object.__setattr__(self, "blocks", tuple(tuple(block) for block in self.blocks))
         object.__setattr__(self, "dense", tuple(self.dense))

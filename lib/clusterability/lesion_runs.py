@@ -26,6 +26,7 @@ from clusterability.lesions import (
     single_lesions,
     sub_modules,
 )
+from clusterability.records import as_declared
 from clusterability.runs import Run
 from clusterability.significance import measure
 from clusterability.specs import NetworkSpec, TrainedNetwork
@@ -56,6 +57,7 @@ class LesionRun:
     conditional: bool = False
 
     def __post_init__(self) -> None:
+        as_declared(self)
         if self.n_controls < 1:
             raise InputError(f"n_controls {self.n_controls}: at least 1 is needed")
         if isinstance(self.network.architecture, CNN):

@@ -39,6 +39,8 @@ class Parameter:
 
         >>> Parameter("n_replicates", int, None).parse("3")
         3
+        >>> Parameter("strengths", list[float], None).parse("1,0.5")
+        [1.0, 0.5]
         >>> Parameter("datasets", list[str], None).parse('["mnist"]')
         ['mnist']
         >>> Parameter("datasets", list[str], None).parse("mnist,digits")
@@ -54,7 +56,7 @@ class Parameter:
             item = Parameter(self.name, get_args(self.type)[0], None)
             return [item.parse(part.strip()) for part in text.split(",")]
         self.check(value)
-        return value
+        return _typed(value, self.type)
 
     def check(self, value: Any) -> None:
         """Raise InputError unless ``value`` is of this parameter's type."""
@@ -68,6 +70,13 @@ def _is(value: Any, kind: Any) -> bool:
     if isinstance(value, bool):
         return kind is bool
     return isinstance(value, (int, float) if kind is float else kind)
+
+
+def _typed(value: Any, kind: Any) -> Any:
+    """The value with whole numbers as floats where the type is float: they are other texts in keys."""
+    if get_origin(kind) is list:
+        return [_typed(item, get_args(kind)[0]) for item in value]
+    return float(value) if kind is float else value
 
 
 def _described(kind: Any) -> str:

@@ -11,6 +11,7 @@ from clusterability.errors import InputError
 from clusterability.kernels import check_norm
 from clusterability.models import Classifier
 from clusterability.networks import MLP
+from clusterability.records import as_declared
 from clusterability.significance import Measurement
 from clusterability.specs import NetworkSpec
 
@@ -57,6 +58,7 @@ class Run:
     fold_normalization: bool = False
 
     def __post_init__(self) -> None:
+        as_declared(self)
         training = self.network.training
         if self.pruned and not training.pruning_epochs:
             raise InputError("0 pruning_epochs: pruned networks need at least 1")

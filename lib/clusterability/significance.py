@@ -20,6 +20,7 @@ from clusterability.clustering import (
 )
 from clusterability.errors import InputError
 from clusterability.graphs import LayeredGraph, check_matrices, without_isolated
+from clusterability.records import as_declared
 from clusterability.spectral import Graph, laplacian_eigenpairs
 
 NULL_MODELS = ("layer", "nonzero")
@@ -122,6 +123,7 @@ class Measurement:
     volume_epsilon: float | None = None
 
     def __post_init__(self) -> None:
+        as_declared(self)
         check_n_clusters(self.n_clusters)
         check_null_model(self.null_model)
         if self.n_shuffles < 0:

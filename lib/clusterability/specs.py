@@ -12,6 +12,7 @@ from clusterability.errors import InputError
 from clusterability.models import Classifier
 from clusterability.networks import MLP
 from clusterability.pruning import check_sparsity
+from clusterability.records import as_declared
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,9 @@ class Training:
     bfloat16: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "convolution_dropout", tuple(self.convolution_dropout))
+        as_declared(self)
+        # Stored keys write a rate of 0 among these without a point.
+        object.__setattr__(self, "convolution_dropout", tuple(rate or 0 for rate in self.convolution_dropout))
         for name in ("batch_size", "mask_interval", "cluster_eigenvalues", "cluster_interval", "cut_groups"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} {getattr(self, name)}: at least 1 is needed")
@@ -157,6 +160,7 @@ class NetworkSpec:
     seed: int
 
     def __post_init__(self) -> None:
+        as_declared(self)
         convolutional = isinstance(self.architecture, CNN)
         for name in _MLP_ONLY if convolutional else _CNN_ONLY:
             if getattr(self.training, name):
