@@ -75,6 +75,56 @@ def test_a_comparison_gives_means_spreads_and_numbers_of_networks(rows):
     assert claim.numbers == "MNIST: Dropout n-cut 9.3 ± 0.42 (n = 2), Control n-cut 10.1 ± 0.14 (n = 2)"
 
 
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict", "numbers"),
+    [
+        ([-1.0, -2.0, NAN], "not evaluated", "MNIST: z < 0 in 2 of 3 networks, undefined in 1"),
+        ([-1.0, 2.0, NAN], "does not hold", "MNIST: z < 0 in 1 of 3 networks, undefined in 1"),
+        ([NAN] * 3, "not evaluated", "MNIST: z < 0 in 0 of 3 networks, undefined in 3"),
+    ],
+)
+def test_an_undefined_number_decides_no_claim_about_every_network(values, verdict, numbers):
+    rows = pd.DataFrame({"dataset": "mnist", "condition": "Control", "z": values})
+    claim = every_network("", rows, "Control", "z", "<", 0)
+    assert (claim.verdict, claim.numbers) == (verdict, numbers)
+
+
+@pytest.mark.parametrize("relation", ["<", ">", "≤", "≥"])
+def test_an_undefined_mean_or_spread_is_not_evaluated(rows, relation):
+    mnist = rows[rows["dataset"] == "mnist"]
+    undefined = mnist.assign(z=[NAN, NAN, -9.0, -8.0])
+    single = mnist.iloc[1:]  # of one network's n-cut there is no standard deviation
+    for claim, words in (
+        (mean_against_bound("", undefined, "Control", "z", relation, 0), "MNIST: z undefined (n = 2)"),
+        (compare("", undefined, "z", "Control", relation, "Dropout"), "Control z undefined (n = 2), Dropout z −8.5"),
+        (compare("", undefined, "z", "Dropout", relation, "Control"), "Control z undefined (n = 2)"),
+        (compare("", single, "ncut", "Control", relation, "Dropout", statistic="std"),
+         "Control standard deviation of n-cut undefined (n = 1), Dropout n-cut 9.3 ± 0.42"),
+        (compare("", mnist, "z", "Control", relation, "Dropout", margin=NAN), "Control z −2"),
+        (mean_against_bound("", mnist, "Control", "z", relation, NAN), "z −2"),
+        (every_network("", mnist, "Control", "z", relation, NAN), "undefined in 2"),
+    ):  # fmt: skip
+        assert claim.verdict == "not evaluated"
+        assert words in claim.numbers
+    assert compare("", undefined, "z", "Control", "≈", "Dropout", margin=1).holds is None
+
+
+def test_a_claim_that_fails_on_one_data_set_fails_whatever_is_undefined_on_another(rows):
+    rows = rows.assign(z=[NAN, NAN, -9.0, -8.0, -2.0, 1.0, -5.0, -4.0])
+    assert compare("", rows, "z", "Dropout", "<", "Control").holds is None
+    assert compare("", rows, "z", "Dropout", ">", "Control").holds is False
+    assert mean_against_bound("", rows, "Control", "z", ">", 0).holds is False
+
+
+def test_a_mean_says_how_many_networks_it_is_not_over(rows):
+    rows = rows.assign(z=[-3.0, NAN, -9.0, -8.0, -2.0, 1.0, -5.0, -4.0])
+    claim = mean_against_bound("", rows[rows["dataset"] == "mnist"], "Control", "z", "<", 0)
+    assert (claim.holds, claim.numbers) == (True, "MNIST: z −3 (n = 2, undefined in 1)")
+
+
 def test_a_margin_is_added_before_two_conditions_are_compared():
     rows = pd.DataFrame({"dataset": "mnist", "condition": ["Control", "Dropout"], "test_accuracy": [0.98, 0.977]})
     for margin, holds in ((0.0, False), (-0.005, True)):

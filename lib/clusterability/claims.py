@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -26,7 +26,7 @@ class Claim:
     Attributes
     ----------
     statement : str
-    holds : bool, or None if the rows lack what it speaks of
+    holds : bool, or None if the rows lack what it speaks of, or that is undefined and nothing speaks against it
     numbers : str
         The evidence in words.
     """
@@ -61,13 +61,14 @@ def every_network(
     chosen = rows[rows["condition"] == condition]
     if chosen.empty:
         return _not_evaluated(statement, condition)
-    true = _RELATIONS[relation](chosen[column], bound)
-    counts = true.groupby(chosen["dataset"], sort=False).agg(["sum", "size"])
     test = f"{_named(column)} {relation} {_factor(column) * bound:.3g}"
-    numbers = "; ".join(
-        f"{TITLES[dataset]}: {test} in {row['sum']} of {row['size']} {noun}" for dataset, row in counts.iterrows()
-    )
-    return Claim(statement, bool(true.all()), numbers)
+    numbers, verdicts = [], []
+    for dataset, values in chosen.groupby("dataset", sort=False)[column]:
+        own = [_verdict(value, relation, bound) for value in values]
+        undefined = f", undefined in {own.count(None)}" if None in own else ""
+        numbers.append(f"{TITLES[dataset]}: {test} in {own.count(True)} of {len(own)} {noun}{undefined}")
+        verdicts += own
+    return Claim(statement, _all(verdicts), "; ".join(numbers))
 
 
 def mean_against_bound(
@@ -77,9 +78,9 @@ def mean_against_bound(
     chosen = rows[rows["condition"] == condition]
     if chosen.empty:
         return _not_evaluated(statement, condition)
-    means = chosen.groupby("dataset", sort=False)[column].agg(["mean", "std", "size"])
+    means = chosen.groupby("dataset", sort=False)[column].agg(["mean", "std", "size", "count"])
     numbers = "; ".join(f"{TITLES[dataset]}: {_described(column, row)}" for dataset, row in means.iterrows())
-    return Claim(statement, bool(_RELATIONS[relation](means["mean"], bound).all()), numbers)
+    return Claim(statement, _all(_verdict(mean, relation, bound) for mean in means["mean"]), numbers)
 
 
 def compare(
@@ -114,19 +115,20 @@ def compare(
     numbers, verdicts = [], []
     parts = rows.groupby("dataset", sort=False) if by_dataset else [(None, rows)]
     for dataset, part in parts:
-        groups = part.groupby("condition")[column].agg(["mean", "std", "size"])
+        groups = part.groupby("condition")[column].agg(["mean", "std", "size", "count"])
         if not {first, second} <= set(groups.index):
             continue
         a, b = groups.loc[first], groups.loc[second]
         if relation == "≈":
-            verdicts.append(bool(abs(a[statistic] - b[statistic]) < margin))
+            verdicts.append(_verdict(abs(a[statistic] - b[statistic]), "<", margin))
         else:
-            verdicts.append(bool(_RELATIONS[relation](a[statistic], b[statistic] + margin)))
+            verdicts.append(_verdict(a[statistic], relation, b[statistic] + margin))
         place = f"{TITLES[dataset]}: " if by_dataset else ""
-        numbers.append(f"{place}{first} {_described(column, a)}, {second} {_described(column, b)}")
+        ours, theirs = (_described(column, group, statistic) for group in (a, b))
+        numbers.append(f"{place}{first} {ours}, {second} {theirs}")
     if not verdicts:
         return _not_evaluated(statement, first, second)
-    return Claim(statement, all(verdicts), "; ".join(numbers))
+    return Claim(statement, _all(verdicts), "; ".join(numbers))
 
 
 def for_every(column: str, rows: pd.DataFrame, evaluate: Callable[[pd.DataFrame], Claim]) -> Claim:
@@ -156,6 +158,17 @@ def decided(evaluated: Sequence[Claim]) -> list[Claim]:
     return [claim for claim in evaluated if claim.holds is not None]
 
 
+def _verdict(value: float, relation: str, bound: float) -> bool | None:
+    """Whether the value stands in the relation to the bound; None if one of them is undefined."""
+    return None if math.isnan(value) or math.isnan(bound) else bool(_RELATIONS[relation](value, bound))
+
+
+def _all(verdicts: Iterable[bool | None]) -> bool | None:
+    """False if one is, else None if one is, else True."""
+    found = set(verdicts)
+    return False if False in found else None if None in found else True
+
+
 def _named(column: str) -> str:
     return _NAMES.get(column, column.replace("_", " "))
 
@@ -164,14 +177,16 @@ def _factor(column: str) -> int:
     return 100 if column == "test_accuracy" else 1
 
 
-def _described(column: str, group: pd.Series) -> str:
-    if math.isnan(group["mean"]):
-        return f"{_named(column)} undefined (n = {group['size']:.0f})"
+def _described(column: str, group: pd.Series, statistic: str = "mean") -> str:
+    if math.isnan(group[statistic]):
+        what = "standard deviation of " if statistic == "std" else ""
+        return f"{what}{_named(column)} undefined (n = {group['size']:.0f})"
     factor = _factor(column)
     mean = f"{factor * group['mean']:.4g}".replace("-", "−")
     spread = factor * group["std"]
     deviation = "" if math.isnan(spread) else f" ± {spread:.2g}" if spread < 99.5 else f" ± {spread:.0f}"
-    return f"{_named(column)} {mean}{deviation} (n = {group['size']:.0f})"
+    undefined = f", undefined in {group['size'] - group['count']:.0f}" if group["count"] < group["size"] else ""
+    return f"{_named(column)} {mean}{deviation} (n = {group['size']:.0f}{undefined})"
 
 
 def _not_evaluated(statement: str, *conditions: str) -> Claim:
