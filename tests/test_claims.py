@@ -155,6 +155,22 @@ def test_a_claim_for_every_value_needs_them_all():
     assert worse.numbers.startswith("holds for 4; not for 2 (MNIST")
     absent = claims.for_every("n_clusters", rows.assign(condition="Other"), evaluate)
     assert absent.holds is None
+    undefined = claims.for_every("n_clusters", rows.assign(z=[NAN, -1.0, -2.0]), evaluate)
+    assert (undefined.holds, "undefined in 1" in undefined.numbers) == (None, True)
+    failed = claims.for_every("n_clusters", rows.assign(z=[NAN, 1.0, -2.0]), evaluate)
+    assert failed.holds is False
+    assert failed.numbers.startswith("holds for none; not for 4 (MNIST")
+
+
+def test_a_claim_for_every_value_of_no_rows_is_not_evaluated():
+    rows = pd.DataFrame({"dataset": [], "condition": [], "n_clusters": [], "z": []})
+    for evaluate in (
+        lambda part: every_network("Clusterable.", part, "Control", "z", "<", 0),
+        lambda part: mean_against_bound("Clusterable.", part, "Control", "z", "<", 0),
+        lambda part: compare("Clusterable.", part, "z", "Dropout", "<", "Control"),
+    ):
+        claim = claims.for_every("n_clusters", rows, evaluate)
+        assert claim == claims.Claim("Clusterable.", None, "there are no rows")
 
 
 def test_conditions_on_data_of_their_own_are_compared_across_them():

@@ -142,13 +142,15 @@ def for_every(column: str, rows: pd.DataFrame, evaluate: Callable[[pd.DataFrame]
     (False, 'holds for 2; not for 4 (MNIST: z < 0 in 0 of 1 networks)')
     """
     evaluated = {value: evaluate(part) for value, part in rows.groupby(column)}
+    if not evaluated:
+        return Claim(evaluate(rows).statement, None, "there are no rows")
     statement = next(iter(evaluated.values())).statement
     verdicts = {value: claim.holds for value, claim in evaluated.items()}
-    if None in verdicts.values():
+    if _all(verdicts.values()) is None:
         return Claim(statement, None, next(c.numbers for c in evaluated.values() if c.holds is None))
     holding = ", ".join(str(value) for value, holds in verdicts.items() if holds) or "none"
     failing = "; ".join(
-        f"not for {value} ({evaluated[value].numbers})" for value, holds in verdicts.items() if not holds
+        f"not for {value} ({evaluated[value].numbers})" for value, holds in verdicts.items() if holds is False
     )
     return Claim(statement, not failing, f"holds for {holding}" + (f"; {failing}" if failing else ""))
 
