@@ -3,12 +3,13 @@ import runpy
 import threading
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from clusterability import computing, datasets, experiments, paths, results
+from clusterability import computing, datasets, experiments, paths, phases, results
 from clusterability.errors import InputError
 from clusterability.experiments import architecture, check_device, grid, select
 from clusterability.lesion_runs import LesionRun
@@ -520,6 +521,43 @@ def test_untrained_networks_need_no_data(project, monkeypatch):
 def test_networks_that_learn_nothing_are_refused_where_there_are_data():
     with pytest.raises(InputError, match="epochs 0"):
         small_grid(training=Training(epochs=0, pruning_epochs=0), pruned=False)
+
+
+def test_a_row_s_seconds_are_those_of_its_own_training_and_measuring(project, monkeypatch):
+    clock = SimpleNamespace(now=0.0)
+
+    def training(specs, *arguments, timed, **options):
+        for position, states in train(specs, *arguments, timed=lambda *_: None, **options):
+            timed(position, 40.0 + 2 * position)
+            yield position, states
+
+    def measuring(*arguments, **options):
+        clock.now += 1000
+        return measure(*arguments, **options)
+
+    monkeypatch.setattr(computing, "train", training)
+    monkeypatch.setattr(computing, "measure", measuring)
+    monkeypatch.setattr(computing, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    one = small_grid(conditions={"Control": {}}, n_replicates=3, pruned=False)
+    # One of two epochs: half of the training.
+    assert sorted(run(one)["seconds"]) == [1020, 1021, 1022]
+    both = run([*one, *small_grid(conditions={"Control": {}}, n_replicates=3)])
+    assert sorted(both["seconds"]) == [1020, 1021, 1022, 1040, 1042, 1044]
+
+
+def test_networks_that_train_as_one_take_an_equal_share_of_its_time(monkeypatch):
+    clocks, took = threading.local(), {}
+    clocks.now = 0.0
+    monkeypatch.setattr(phases.time, "perf_counter", lambda: getattr(clocks, "now", 0.0))
+
+    def group(positions, tell):
+        clocks.now = getattr(clocks, "now", 0.0) + (30 if len(positions) == 3 else 7)
+        return [{} for _ in positions]
+
+    for position, _ in phases.side_by_side([(0, 1, 2), (3,)], group, 1, None, took.__setitem__):
+        assert position in took
+        clocks.now += 1000  # as long as it is measured
+    assert took == {0: 10, 1: 10, 2: 10, 3: 7}
 
 
 def test_rows_keep_every_shuffle_and_the_spectrum(project):

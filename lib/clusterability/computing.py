@@ -147,16 +147,17 @@ def _networks(
             continue
         tell(1)
         yield spec, *cached
-    n_cores = available_cores() if torch.device(device).type == "cpu" else 1
     checkpoints = [Checkpoint(files[spec].with_suffix(".checkpoint.npz")) for spec in to_train]
     if recompute:
         for checkpoint in checkpoints:
             checkpoint.remove()
-    before = time.perf_counter()
-    trained = train(to_train, dataset, device, keep_epochs=keep, progress=tell, checkpoints=checkpoints)
-    for done, (position, states) in enumerate(trained, 1):
-        seconds = (time.perf_counter() - before) * min(n_cores, len(to_train)) / done
-        seconds += checkpoints[position].earlier_seconds
+    took: dict[int, float] = {}
+    trained = train(
+        to_train, dataset, device,
+        keep_epochs=keep, progress=tell, checkpoints=checkpoints, timed=took.__setitem__,
+    )  # fmt: skip
+    for position, states in trained:
+        seconds = took[position] + checkpoints[position].earlier_seconds
         save_states(files[to_train[position]], states, seconds)
         checkpoints[position].remove()
         yield to_train[position], states, seconds

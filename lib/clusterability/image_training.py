@@ -18,6 +18,7 @@ from clusterability.phases import (
     Phases,
     Progress,
     Randomness,
+    Timed,
     available_cores,
     dropout_thresholds,
     random_bits,
@@ -38,6 +39,7 @@ def train_images(
     workers: int | None = None,
     progress: Progress | None = None,
     checkpoints: Sequence[Checkpoint] = (),
+    timed: Timed | None = None,
 ) -> Iterator[tuple[int, States]]:
     """Train convolutional networks and yield each with its position in ``specs`` as soon as it is done.
 
@@ -67,7 +69,7 @@ def train_images(
             return _ImagePhases(spec, parameters, randomness, data, keep_epochs, tell, checkpoint).results()
 
     workers = workers or (available_cores() if torch.device(device).type == "cpu" else 1)
-    yield from side_by_side([(position,) for position in range(len(specs))], train_one, workers, progress)
+    yield from side_by_side([(position,) for position in range(len(specs))], train_one, workers, progress, timed)
 
 
 def untrained_images(spec: NetworkSpec) -> TrainedNetwork:

@@ -24,6 +24,7 @@ from clusterability.phases import (
     Phases,
     Progress,
     Randomness,
+    Timed,
     available_cores,
     dropout_thresholds,
     one_thread,
@@ -46,6 +47,7 @@ def train(
     stack_size: int = 128,
     progress: Progress | None = None,
     checkpoints: Sequence[Checkpoint] = (),
+    timed: Timed | None = None,
 ) -> Iterator[tuple[int, States]]:
     """Train networks together and yield each with its position in ``specs`` as soon as it is done.
 
@@ -67,6 +69,8 @@ def train(
         Called with every finished share of the work, in networks; the shares sum to ``len(specs)``.
     checkpoints : sequence of Checkpoint, one a network
         Where convolutional networks, which train for long, go on after they were stopped.
+    timed : callable, optional
+        Called before a network is yielded, see :data:`clusterability.phases.Timed`.
 
     Raises
     ------
@@ -76,7 +80,7 @@ def train(
     if any(isinstance(spec.architecture, CNN) for spec in specs):
         yield from train_images(
             specs, dataset, device,
-            keep_epochs=keep_epochs, workers=workers, progress=progress, checkpoints=checkpoints,
+            keep_epochs=keep_epochs, workers=workers, progress=progress, checkpoints=checkpoints, timed=timed,
         )  # fmt: skip
         return
     _check_together(specs, dataset)
@@ -96,7 +100,7 @@ def train(
     def train_group(positions: Sequence[int], tell: Progress) -> list[States]:
         return _train_stack([specs[i] for i in positions], data, device, keep_epochs, tell)
 
-    yield from side_by_side(stacks, train_group, workers, progress)
+    yield from side_by_side(stacks, train_group, workers, progress, timed)
 
 
 def _check_together(specs: Sequence[NetworkSpec], dataset: Dataset) -> None:
