@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch.nn.utils import prune
 
 from clusterability.networks import MLP, initialize
-from clusterability.notebooks import figures
+from clusterability.notebooks import figures, pages
 from clusterability.pruning import magnitude_mask
 from clusterability.significance import Measurement, measure
 from clusterability.weight_files import read_matrices
@@ -234,6 +234,7 @@ def test_list_names_every_figure_with_its_paper():
         (("mlp-regularization", "-p", "hidden", '["a"]'), ["hidden", "whole number"]),
         ((), ["name the figures"]),
         (("--all", "-p", "n_replicats", "3"), ["'n_replicats'"]),
+        (("--all", "--preset", "tiny"), ["'tiny'", "paper, quick, small"]),
         (("mlp-regularization", "--all"), ["name the figures"]),
     ],
 )
@@ -243,10 +244,35 @@ def test_run_refuses_names_and_types_before_anything_runs(tmp_path, arguments, w
     assert not target.exists()
 
 
+@pytest.mark.parametrize("options", [("--preset", "small"), ("-p", "preset", "small")])
+def test_run_all_gives_a_preset_to_the_figures_that_have_it(tmp_path, monkeypatch, options):
+    executed = {}
+
+    def execute(notebook, values, folder):
+        executed[notebook.name] = values
+        return folder / notebook.path.name
+
+    monkeypatch.setattr("clusterability.notebooks.execute", execute)
+    result = invoke("run", "--all", *options, "-p", "seed", "3", "--output", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert list(executed) == [page.name for page in pages()]
+    assert executed["vgg-regularization"] == {"preset": "small", "seed": 3}
+    assert executed["mlp-regularization"] == {"seed": 3}
+    assert executed["index"] == {"preset": "small"}  # it runs nothing of its own: it sums up whatever is asked for
+
+
+def test_the_presets_of_a_figure_are_known_without_running_it():
+    for figure in figures().values():
+        assert figure.name == "agreement" or figure.parameters["preset"].default in figure.presets
+    assert figures()["vgg-regularization"].presets == ("paper", "small", "quick")
+    assert figures()["mlp-regularization"].presets == ("paper", "quick")
+
+
 @pytest.mark.parametrize(
     ("parameter", "value", "words"),
     [
         ("preset", "fast", ["'fast'", "paper, quick"]),
+        ("preset", "small", ["'small'", "paper, quick"]),
         ("datasets", "mnits", ["'mnits'", "fashion_mnist"]),
         ("conditions", "L3", ["'L3'", "Control"]),
         ("n_clusters", "1", ["1 cluster", "at least 2"]),

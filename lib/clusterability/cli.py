@@ -55,7 +55,9 @@ def list_figures() -> None:
     help="Set a parameter; see the notebook's parameters cell. Lists: a,b or JSON.",
 )
 @click.option(
-    "--preset", metavar="NAME", help="The same as -p preset NAME: paper, small (where there is one) or quick."
+    "--preset",
+    metavar="NAME",
+    help="The same as -p preset NAME: paper, small or quick. With --all, figures without it run their default.",
 )
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False),
               help="Folder for the executed notebook and its figures [default: build/runs].")  # fmt: skip
@@ -78,7 +80,13 @@ def run(figures, everything, parameters, preset, output) -> None:
         unknown = sorted(set(given) - known)
         if unknown:
             raise InputError(f"no figure has a parameter {unknown[0]!r}")
+        presets = {name for notebook in chosen for name in notebook.presets}
+        if "preset" in given and given["preset"] not in presets:
+            raise InputError(f"no figure has a preset {given['preset']!r}: choose from {', '.join(sorted(presets))}")
         chosen_values = [{n: given[n] for n in notebook.parameters if n in given} for notebook in chosen]
+        for notebook, values in zip(chosen, chosen_values, strict=True):
+            if notebook.presets and values.get("preset") not in notebook.presets:
+                values.pop("preset", None)
     else:
         chosen_values = [given] * len(chosen)
     jobs = [

@@ -101,6 +101,8 @@ class Notebook:
     last : bool
         Whether it sums up other figures and must run after them.
     parameters : dict of Parameter by name
+    presets : tuple of str
+        The presets that its code defines; empty if it takes any.
     """
 
     name: str
@@ -109,6 +111,7 @@ class Notebook:
     paper: str
     last: bool
     parameters: dict[str, Parameter]
+    presets: tuple[str, ...]
 
 
 def figures() -> dict[str, Notebook]:
@@ -149,9 +152,18 @@ def _read(path: Path) -> Notebook:
     )
     [source] = [cell.source for cell in content.cells if "parameters" in cell.metadata.get("tags", [])]
     about = content.metadata.get("clusterability", {})
+    presets = [name for cell in content.cells if cell.cell_type == "code" for name in _presets(cell.source)]
     return Notebook(
-        path.stem, path, title, about.get("paper", ""), about.get("last", False), parse_parameters(source)
-    )
+        path.stem, path, title, about.get("paper", ""), about.get("last", False), parse_parameters(source),
+        tuple(presets),
+    )  # fmt: skip
+
+
+def _presets(source: str) -> list[str]:
+    """Names in the first argument of a cell's call of ``experiments.settings``."""
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    chosen = [call.args[0] for call in calls if ast.unparse(call.func) == "experiments.settings"]
+    return [name.value for presets in chosen for name in presets.keys]
 
 
 def parse_parameters(source: str) -> dict[str, Parameter]:
