@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock
 
 from clusterability.errors import InputError
 from clusterability.paths import written_whole
@@ -183,9 +185,28 @@ def _rounded(value: float) -> float:
 def merge(path: Path, rows: Iterable[dict], schema: Schema = NETWORKS) -> None:
     """Add rows to the table in ``path``, in place of those with the same key; sort; write whole.
 
-    Numbers are written to eight digits, so that rounding of the last bit does not change the file.
+    Numbers are written to eight digits, so that rounding of the last bit does not change the file. Processes
+    that add to one table take turns.
     """
     new = pd.DataFrame(list(rows), columns=list(schema.columns))
+    with _alone(path):
+        _merge(path, new, schema)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Wait until no other process changes ``path``, and keep others waiting."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.with_suffix(".lock")
+    with FileLock(lock):
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # where an open file cannot be removed
+                lock.unlink()  # still locked: who waited for it sees that it is gone, and locks another
+
+
+def _merge(path: Path, new: pd.DataFrame, schema: Schema) -> None:
     old = read(path, schema)
     old = old[~old["key"].isin(new["key"])]
     table = pd.concat([old, new]) if len(old) else new
