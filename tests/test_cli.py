@@ -12,7 +12,7 @@ from torch.nn.utils import prune
 from clusterability.clustering.measure import Measurement, measure
 from clusterability.networks.files import read_matrices
 from clusterability.networks.mlp import MLP, initialize
-from clusterability.notebooks import figures
+from clusterability.notebooks import figures, pages
 from clusterability.training.pruning import magnitude_mask
 from helpers import invoke, refused
 
@@ -234,6 +234,7 @@ def test_list_names_every_figure_with_its_paper():
         (("mlp-regularization", "-p", "hidden", '["a"]'), ["hidden", "whole number"]),
         ((), ["name the figures"]),
         (("--all", "-p", "n_replicats", "3"), ["'n_replicats'"]),
+        (("--all", "--preset", "tiny"), ["'tiny'"]),
         (("mlp-regularization", "--all"), ["name the figures"]),
     ],
 )
@@ -243,10 +244,27 @@ def test_run_refuses_names_and_types_before_anything_runs(tmp_path, arguments, w
     assert not target.exists()
 
 
+def test_run_all_gives_a_preset_to_the_figures_that_have_it(tmp_path, monkeypatch):
+    executed = {}
+
+    def execute(notebook, values, folder):
+        executed[notebook.name] = values
+        return folder / notebook.path.name
+
+    monkeypatch.setattr("clusterability.notebooks.execute", execute)
+    result = invoke("run", "--all", "--preset", "paper", "-p", "seed", "3", "--output", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert list(executed) == [page.name for page in pages()]
+    assert executed["cnn-regularization"] == {"n_replicates": 5, "epochs": 10, "pruning_epochs": 10, "seed": 3}
+    assert executed["mlp-regularization"] == {"seed": 3}
+    assert executed["agreement"] == {}
+
+
 @pytest.mark.parametrize(
     ("parameter", "value", "words"),
     [
         ("preset", "fast", ["'fast'", "paper, quick"]),
+        ("preset", "small", ["'small'", "paper, quick"]),
         ("datasets", "mnits", ["'mnits'", "fashion_mnist"]),
         ("conditions", "L3", ["'L3'", "Control"]),
         ("n_clusters", "1", ["1 cluster", "at least 2"]),

@@ -1,7 +1,10 @@
+import inspect
 import os
+import runpy
 import threading
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
@@ -19,6 +22,7 @@ from clusterability.experiments.grid import Run, architecture, grid, recipes, se
 from clusterability.experiments.rows import NetworkRow
 from clusterability.experiments.run import at_hand, check_device
 from clusterability.networks.mlp import MLP
+from clusterability.training import loop
 from clusterability.training.train import Training, train
 from helpers import blank
 
@@ -373,6 +377,59 @@ def test_everything_that_determines_a_row_is_in_its_key(changes):
     assert before.key == again.key != after.key
 
 
+def test_keys_of_stored_rows_outlive_releases(monkeypatch):
+    monkeypatch.setattr("clusterability.__version__", "9.8.7", raising=False)
+    module = runpy.run_path(inspect.getfile(Run))  # as the next release would import it
+    options = {
+        "datasets": ["mnist"], "conditions": {"Dropout": {"dropout": 0.5}}, "n_replicates": 1, "hidden": [256] * 4,
+        "training": Training(), "pruned": False, "measurement": Measurement(), "seed": 4,
+    }  # fmt: skip
+    [one] = grid(**options)
+    later = module["Run"](one.condition, one.network, one.pruned, one.measurement)
+    assert later.key == one.key == "03a202a77f0c"
+    assert one.key in store.keys(store.committed("mlp-regularization"))
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ({"conditions": {"λ": {"cluster_gradient": 1}}}, {"conditions": {"λ": {"cluster_gradient": 1.0}}}),
+        ({"conditions": {"L1": {"l1": True, "cluster_halved": 1}}},
+         {"conditions": {"L1": {"l1": 1.0, "cluster_halved": True}}}),
+        ({"training": Training(mask_interval=20.0)}, {"training": Training(mask_interval=20)}),
+        ({"seed": 3.0, "n_replicates": 1}, {"seed": 3, "n_replicates": 1}),
+        ({"measurement": Measurement(3.0, 3)}, {"measurement": Measurement(3, 3)}),
+        ({"measurement": Measurement(volume_epsilon=0)}, {"measurement": Measurement(volume_epsilon=0.0)}),
+        ({"pruned": 1}, {"pruned": True}),
+    ],
+)  # fmt: skip
+def test_equal_values_have_equal_keys(written, meant):
+    assert [run.key for run in small_grid(**written)] == [run.key for run in small_grid(**meant)]
+
+
+def test_parameters_of_runs_and_lesions_have_equal_keys_too():
+    [one] = small_grid(conditions={"Control": {}}, n_replicates=1)
+    assert replace(one, trimmed=1).key == replace(one, trimmed=1.0).key
+    assert replace(one, after_epoch=2.0).key == replace(one, after_epoch=2).key
+    lesioned = replace(one, kind="lesions", n_controls=20)
+    assert replace(lesioned, n_controls=20.0).key == lesioned.key
+
+
+def test_rates_written_either_way_are_those_of_stored_rows():
+    rates = [0.3, 0, 0.4, 0, 0.4, 0.4, 0, 0.4, 0.4, 0, 0.4, 0.4, 0.5]
+    chosen = {
+        "conditions": {"Dropout": {"dropout": 0.5}}, "n_replicates": 1, "datasets": ["cifar10"], "hidden": [128, 128],
+        "blocks": [[16] * 2, [32] * 2, [64] * 3, [128] * 3, [128] * 3], "batch_norm": True, "pruned": False,
+        "measurement": Measurement(),
+    }  # fmt: skip
+    keys = set()
+    for written in (rates, [float(rate) for rate in rates]):
+        training = Training(5, 3, convolution_dropout=written, augmentation=True, bfloat16=True)
+        keys |= {run.key for run in small_grid(**chosen, training=training)}
+    assert len(keys) == 1
+    assert keys <= store.keys(store.committed("vgg-regularization"))
+
+
 @pytest.mark.parametrize(
     ("changes", "names"),
     [
@@ -476,6 +533,43 @@ def test_networks_that_learn_nothing_are_refused_where_there_are_data():
         small_grid(training=Training(epochs=0, pruning_epochs=0), pruned=False)
 
 
+def test_a_row_s_seconds_are_those_of_its_own_training_and_measuring(project, monkeypatch):
+    clock = SimpleNamespace(now=0.0)
+
+    def training(specs, *arguments, timed, **options):
+        for position, states in train(specs, *arguments, timed=lambda *_: None, **options):
+            timed(position, 40.0 + 2 * position)
+            yield position, states
+
+    def measuring(*arguments, **options):
+        clock.now += 1000
+        return measure(*arguments, **options)
+
+    monkeypatch.setattr(running, "train", training)
+    monkeypatch.setattr(filling, "measure", measuring)
+    monkeypatch.setattr(running, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    one = small_grid(conditions={"Control": {}}, n_replicates=3, pruned=False)
+    # One of two epochs: half of the training.
+    assert sorted(run(one)["seconds"]) == [1020, 1021, 1022]
+    both = run([*one, *small_grid(conditions={"Control": {}}, n_replicates=3)])
+    assert sorted(both["seconds"]) == [1020, 1021, 1022, 1040, 1042, 1044]
+
+
+def test_networks_that_train_as_one_take_an_equal_share_of_its_time(monkeypatch):
+    clocks, took = threading.local(), {}
+    clocks.now = 0.0
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: getattr(clocks, "now", 0.0))
+
+    def group(positions, tell):
+        clocks.now = getattr(clocks, "now", 0.0) + (30 if len(positions) == 3 else 7)
+        return [{} for _ in positions]
+
+    for position, _ in loop.side_by_side([(0, 1, 2), (3,)], group, 1, None, took.__setitem__):
+        assert position in took
+        clocks.now += 1000  # as long as it is measured
+    assert took == {0: 10, 1: 10, 2: 10, 3: 7}
+
+
 def test_rows_keep_every_shuffle_and_the_spectrum(project):
     row = run(small_grid(n_replicates=1)).iloc[0]
     shuffled = row["shuffled_ncuts"]
@@ -489,9 +583,7 @@ def test_where_nothing_may_be_computed_a_missing_row_is_named(project, monkeypat
     first = run(small_grid(n_replicates=1))
     nothing_may_be_computed(monkeypatch)
     pd.testing.assert_frame_equal(run(small_grid(n_replicates=1), into="none"), first)
-    with pytest.raises(
-        InputError, match="2 of 4 rows are not at hand, the first of 'Control' on digits with seed 1"
-    ):
+    with pytest.raises(InputError, match="2 of 4 rows are not at hand, the first of 'Control' on digits with seed 1"):
         run(small_grid(), into="none")
 
 

@@ -81,6 +81,18 @@ def test_blocks_of_lesions_and_examples_do_not_show(monkeypatch):
     np.testing.assert_allclose(network.class_accuracies(1, silenced), whole, atol=1e-12)
 
 
+def test_a_class_without_examples_leaves_the_accuracy_as_it_is():
+    weights, biases, x, y = example()
+    seen = y != 1
+    network = LesionedNetwork(weights, biases, x[seen], y[seen])
+    silenced = np.random.default_rng(1).random((5, SIZES[2])) < 0.3
+    expected = [accuracy(weights, biases, x[seen], y[seen], (2, np.flatnonzero(row))) for row in silenced]
+    np.testing.assert_allclose(network.accuracies(2, silenced), expected, atol=1e-12)
+    assert np.isnan(network.class_accuracies(2, silenced)).tolist() == [[False, True, False, False]] * 5
+    [first, *_] = single_lesions(network, sub_modules(some_labels()), 10, 0)
+    assert np.isfinite([first.before, first.accuracy, first.drop, first.p, *first.controls]).all()
+
+
 def test_class_accuracies_average_to_the_accuracy():
     network = LesionedNetwork(*example())
     by_class = network.class_accuracies(2, np.zeros((1, SIZES[2]), bool))

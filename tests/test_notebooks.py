@@ -67,10 +67,28 @@ def test_a_failed_run_leaves_the_earlier_file(tmp_path):
 
 def test_parameters_are_read_from_the_parameters_cell():
     parameters = notebooks.find("mlp-regularization").parameters
-    assert parameters["preset"].default == "paper"
-    assert parameters["datasets"].type == list[str]
-    assert parameters["n_replicates"].type is int
-    assert parameters["recompute"].default is False
+    assert parameters["datasets"] == "list[str]"
+    assert parameters["n_replicates"] == "int"
+    assert parameters["recompute"] == "bool"
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        ("float", "1", 1.0), ("int", "1", 1), ("list[float]", "1,0.5", [1.0, 0.5]),
+        ("list[float]", "[1, 0.5]", [1.0, 0.5]), ("list[list[float]]", "[[1], [0, 2.5]]", [[1.0], [0.0, 2.5]]),
+        ("list[list[int]]", "[[1], [2]]", [[1], [2]]),
+    ],
+)  # fmt: skip
+def test_a_whole_number_is_a_float_where_the_type_is(kind, text, value):
+    parsed = notebooks.parse("strengths", kind, text)
+    assert repr(parsed) == repr(value)
+
+
+@pytest.mark.parametrize(("kind", "text"), [("int", "1.0"), ("list[int]", "1,2.0"), ("list[list[int]]", "[[1.0]]")])
+def test_a_float_is_no_whole_number(kind, text):
+    with pytest.raises(InputError, match="whole number"):
+        notebooks.parse("epochs", kind, text)
 
 
 def test_every_figure_is_in_the_table_of_contents():

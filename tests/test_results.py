@@ -1,4 +1,5 @@
 import csv
+import multiprocessing
 
 import numpy as np
 import pandas as pd
@@ -78,6 +79,25 @@ def test_conditions_named_by_numbers_can_be_added_one_at_a_time(table):
     for key, name in (("a", "0.5"), ("b", "0.1")):
         merge(table, [row(key, condition=name)])
     assert sorted(read(table)["key"]) == ["a", "b"]
+
+
+def merge_one_by_one(path, name, barrier):
+    barrier.wait()
+    for number in range(40):
+        merge(path, [row(f"{name}{number}", seed=number)])
+
+
+def test_processes_that_add_to_one_table_lose_no_rows(table):
+    spawn = multiprocessing.get_context("spawn")
+    barrier = spawn.Barrier(2)
+    processes = [spawn.Process(target=merge_one_by_one, args=(table, name, barrier)) for name in "ab"]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert sorted(read(table)["key"]) == sorted(f"{name}{number}" for name in "ab" for number in range(40))
+    assert list(table.parent.glob("[!.]*")) == [table]
 
 
 def test_a_row_with_the_same_key_is_replaced_and_others_stay(table):

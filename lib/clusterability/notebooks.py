@@ -114,7 +114,8 @@ def _typed(name: str, kind: str, value: Any) -> Any:
         return float(value)  # the two are equal, but not in the keys of rows
     if type(value).__name__ != kind:
         lists = kind.count("list[") * "a list, each item "
-        raise InputError(f"parameter {name} must be {lists}{_WORDS[kind.strip('list[]')]}, not {value!r}")
+        single = _WORDS[kind.replace("list[", "").rstrip("]")]
+        raise InputError(f"parameter {name} must be {lists}{single}, not {value!r}")
     return value
 
 

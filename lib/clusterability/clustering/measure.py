@@ -11,6 +11,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from clusterability.base.errors import InputError
+from clusterability.base.records import as_declared
 from clusterability.base.statistics import p_value, z_score
 from clusterability.clustering.ncut import (
     check_n_clusters,
@@ -98,6 +99,7 @@ class Measurement:
     volume_epsilon: float | None = None
 
     def __post_init__(self) -> None:
+        as_declared(self)
         check_n_clusters(self.n_clusters)
         check_null_model(self.null_model)
         if self.n_shuffles < 0:

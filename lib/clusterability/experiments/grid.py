@@ -10,6 +10,7 @@ from typing import Any
 
 from clusterability.base import files
 from clusterability.base.errors import InputError
+from clusterability.base.records import as_declared
 from clusterability.clustering.measure import Measurement
 from clusterability.clustering.ncut import check_n_clusters
 from clusterability.data.catalogue import NONE
@@ -41,6 +42,7 @@ class Run:
     n_controls: int = 0  # random sets of neurons that a lesioned sub-module is compared with
 
     def __post_init__(self) -> None:
+        as_declared(self)
         training = self.network.training
         if self.pruned and not training.pruning_epochs:
             raise InputError("0 pruning_epochs: pruned networks need at least 1")
@@ -176,7 +178,7 @@ def grid(
     if not datasets:
         raise InputError("nothing to run: at least one data set is needed")
     runs = []
-    states = [pruned] if isinstance(pruned, bool) else pruned
+    states = pruned if isinstance(pruned, Sequence) else [pruned]
     for state, given, (condition, changes) in product(states, datasets, conditions.items()):
         name = changes.get("dataset", "{}").format(given)
         recipe = _training(condition, {**changes, **changes.get(given, {})}, training, (given, "dataset"))
@@ -199,7 +201,7 @@ def untrained_grid(
     measurement: Measurement,
     seed: int,
 ) -> list[Run]:
-    """Networks that are initialized and not trained: every combination of condition and replicate; see :func:`grid`."""
+    """Networks that are initialized and not trained: every combination of condition and replicate."""
     _check_counts(conditions, n_replicates, seed)
     _check_measurable(network, measurement)
     nothing = Training(epochs=0, pruning_epochs=0)

@@ -41,24 +41,52 @@ Tell = Callable[[float], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkRow:
-    """A network at one moment: how clusterable it is, and how good."""
+class Row:
+    """What all rows say: which network, and where they come from."""
 
-    ORDER: ClassVar = ("dataset", "condition", "pruned", "seed", "epoch", "n_clusters", "n_eigenvectors", "null_model",
-                       "n_shuffles", "n_starts", "key")  # fmt: skip
+    COLUMNS: ClassVar[str]  # in the order in which the table has them
+    ORDER: ClassVar[str]  # what the table is sorted by
 
     dataset: str
     condition: str
     pruned: bool
     seed: int
     n_clusters: int
+    test_accuracy: float
+    architecture: str
+    epochs: int
+    pruning_epochs: int
+    device: str
+    seconds: float  # of training and measuring the network, while others shared the machine
+    date: str
+    version: str
+    software: str
+    data: str  # fingerprint of the data set
+    key: str  # names everything that determines a network's rows
+
+
+_WHICH = "dataset condition pruned seed n_clusters"
+_WHENCE = "device seconds date version software data key"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkRow(Row):
+    """A network at one moment: how clusterable it is, and how good."""
+
+    COLUMNS = (
+        f"{_WHICH} ncut shuffled_mean shuffled_sd z p train_accuracy test_accuracy train_loss test_loss "
+        "running_train_accuracy penalty in_out_ratio vertices effective_clusters small_weights architecture epochs "
+        f"pruning_epochs epoch null_model n_shuffles n_eigenvectors n_starts {_WHENCE} eigenvalues late_shares "
+        "shuffled_ncuts volume_shares vertex_shares"
+    )
+    ORDER = "dataset condition pruned seed epoch n_clusters n_eigenvectors null_model n_shuffles n_starts key"
+
     ncut: float
     shuffled_mean: float
     shuffled_sd: float
     z: float
     p: Exact
     train_accuracy: float
-    test_accuracy: float
     train_loss: float
     test_loss: float
     running_train_accuracy: float
@@ -67,21 +95,11 @@ class NetworkRow:
     vertices: int  # that are not isolated
     effective_clusters: float
     small_weights: float  # share of the nonzero weights that are smaller than one full step of the optimizer
-    architecture: str
-    epochs: int
-    pruning_epochs: int
     epoch: int  # epochs passed, through training and pruning
     null_model: str
     n_shuffles: int
     n_eigenvectors: int
     n_starts: int
-    device: str
-    seconds: float  # of training and measuring, while other networks shared the machine
-    date: str
-    version: str
-    software: str
-    data: str  # fingerprint of the data set
-    key: str  # names everything that determines the row
     eigenvalues: Numbers  # the smallest ones
     late_shares: Numbers  # how much of their eigenvectors lies in the later half of the layers
     shuffled_ncuts: Numbers
@@ -90,32 +108,14 @@ class NetworkRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LesionRow:
-    """A sub-module of a network, and what its lesion costs, see :class:`clusterability.lesions.lesion.Lesion`."""
+class _Lesioned(Row):
+    """A sub-module, and what its lesion costs, see :class:`clusterability.lesions.lesion.Lesion`."""
 
-    ORDER: ClassVar = (
-        "dataset",
-        "condition",
-        "pruned",
-        "seed",
-        "n_clusters",
-        "clustering",
-        "layer",
-        "cluster",
-        "key",
-    )
-
-    dataset: str
-    condition: str
-    pruned: bool
-    seed: int
-    n_clusters: int
     clustering: str  # "spectral", or "random": a partition of the same sizes
     layer: int
     cluster: int
     n_neurons: int
     layer_neurons: int  # that are not isolated
-    test_accuracy: float  # of the whole network
     accuracy: float
     control_mean: float
     control_sd: float
@@ -123,81 +123,47 @@ class LesionRow:
     released_p: Exact
     p: Exact
     n_controls: int
-    architecture: str
-    epochs: int
-    pruning_epochs: int
-    device: str
-    seconds: float
-    date: str
-    version: str
-    software: str
-    data: str
-    key: str
+
+
+_MODULE = f"{_WHICH} clustering layer cluster n_neurons layer_neurons"
+_COST = (
+    "test_accuracy accuracy control_mean control_sd z released_p p n_controls architecture epochs pruning_epochs "
+    f"{_WHENCE}"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LesionRow(_Lesioned):
+    """A sub-module of a network."""
+
+    COLUMNS = f"{_MODULE} {_COST} class_drops"
+    ORDER = "dataset condition pruned seed n_clusters clustering layer cluster key"
+
     class_drops: Numbers  # accuracy lost on every class; none for random clusterings
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConditionalRow:
+class ConditionalRow(_Lesioned):
     """An ordered pair of sub-modules: what a lesion costs once another is made."""
 
-    ORDER: ClassVar = ("dataset", "condition", "pruned", "seed", "n_clusters", "clustering", "given_layer",
-                       "given_cluster", "layer", "cluster", "key")  # fmt: skip
+    COLUMNS = f"{_MODULE} given_layer given_cluster given_accuracy {_COST}"
+    ORDER = "dataset condition pruned seed n_clusters clustering given_layer given_cluster layer cluster key"
 
-    dataset: str
-    condition: str
-    pruned: bool
-    seed: int
-    n_clusters: int
-    clustering: str
-    layer: int
-    cluster: int
-    n_neurons: int
-    layer_neurons: int
     given_layer: int
     given_cluster: int
     given_accuracy: float
-    test_accuracy: float
-    accuracy: float
-    control_mean: float
-    control_sd: float
-    z: float
-    released_p: Exact
-    p: Exact
-    n_controls: int
-    architecture: str
-    epochs: int
-    pruning_epochs: int
-    device: str
-    seconds: float
-    date: str
-    version: str
-    software: str
-    data: str
-    key: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClustersRow:
+class ClustersRow(Row):
     """A network whose clusters are silenced one after the other in all hidden layers, the largest volume first."""
 
-    ORDER: ClassVar = ("dataset", "condition", "pruned", "seed", "n_clusters", "key")
+    COLUMNS = (
+        f"{_WHICH} test_accuracy architecture epochs pruning_epochs {_WHENCE} cluster_drops hidden_neurons "
+        "volume_shares"
+    )
+    ORDER = "dataset condition pruned seed n_clusters key"
 
-    dataset: str
-    condition: str
-    pruned: bool
-    seed: int
-    n_clusters: int
-    test_accuracy: float
-    architecture: str
-    epochs: int
-    pruning_epochs: int
-    device: str
-    seconds: float
-    date: str
-    version: str
-    software: str
-    data: str
-    key: str
     cluster_drops: Numbers  # accuracy lost
     hidden_neurons: Numbers
     volume_shares: Numbers

@@ -21,7 +21,6 @@ from tqdm import tqdm
 
 from clusterability.base import files
 from clusterability.base.errors import InputError
-from clusterability.base.threads import available_cores
 from clusterability.data import load as data
 from clusterability.data.catalogue import NONE, Dataset
 from clusterability.data.constructed import as_bytes
@@ -110,7 +109,7 @@ def described(rows: pd.DataFrame) -> pd.DataFrame:
 
     ``largest_volume`` and ``largest_neurons``, the shares of the volume and of the neurons in the cluster of the
     largest volume; ``negligible_clusters``, the number of those that hold less than about 10⁻⁸ of the volume, and
-    ``negligible_vertices`` in them; ``penalized_test_loss``; ``beyond_all``, whether no shuffle has as small an n-cut.
+    ``negligible_vertices`` in them; ``penalized_test_loss``; ``beyond_all``: no shuffle has as small an n-cut.
     """
     empty = [shares == 0 for shares in rows["volume_shares"]]
     in_empty = [shares[mask].sum() for shares, mask in zip(rows["vertex_shares"], empty, strict=True)]
@@ -238,7 +237,7 @@ def _compute(figure: str, runs: Sequence[Run], device: str, recompute: bool) -> 
             def tell_training(share: float) -> None:
                 bar.advance(kind.training_share * share)
 
-            # No name is given to the networks to come: whoever holds an interruption must not keep the training going.
+            # The generator gets no name: whoever holds an interruption must not keep the training going.
             for spec, states, seconds in _networks(specs, dataset, device, keep, recompute, tell_training):
                 rows, share = [], (1 - kind.training_share) / len(by_network[spec])
                 for run in by_network[spec]:
@@ -296,16 +295,17 @@ def _networks(
             continue
         tell(1)
         yield spec, *found
-    n_cores = available_cores() if torch.device(device).type == "cpu" else 1
     checkpoints = [Checkpoint(cached[spec].with_suffix(".checkpoint.npz")) for spec in to_train]
     if recompute:
         for checkpoint in checkpoints:
             checkpoint.remove()
-    before = time.perf_counter()
-    trained = train(to_train, dataset, device, keep_epochs=keep, progress=tell, checkpoints=checkpoints)
-    for done, (position, states) in enumerate(trained, 1):
-        seconds = (time.perf_counter() - before) * min(n_cores, len(to_train)) / done
-        seconds += checkpoints[position].earlier_seconds
+    took: dict[int, float] = {}
+    trained = train(
+        to_train, dataset, device,
+        keep_epochs=keep, progress=tell, checkpoints=checkpoints, timed=took.__setitem__,
+    )  # fmt: skip
+    for position, states in trained:
+        seconds = took[position] + checkpoints[position].earlier_seconds
         save_states(cached[to_train[position]], states, seconds)
         checkpoints[position].remove()
         yield to_train[position], states, seconds

@@ -13,7 +13,6 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -75,7 +74,7 @@ _PARSERS: dict[Any, Callable[[str], Any]] = {
 def _kinds(row_type: type) -> dict[str, Any]:
     """Every column's type, in the table's order."""
     hints = get_type_hints(row_type, include_extras=True)
-    return {field.name: hints[field.name] for field in fields(row_type)}
+    return {column: hints[column] for column in row_type.COLUMNS.split()}
 
 
 def _texts(path: Path, row_type: type) -> list[dict[str, str]]:
@@ -131,13 +130,11 @@ def merge(path: Path, rows: Sequence[Any]) -> None:
         return
     row_type = type(rows[0])
     kinds, replaced = _kinds(row_type), {row.key for row in rows}
-    new = [
-        {field.name: _FORMATS[kinds[field.name]](getattr(row, field.name)) for field in fields(row)} for row in rows
-    ]
+    new = [{name: _FORMATS[kind](getattr(row, name)) for name, kind in kinds.items()} for row in rows]
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f".{path.name}.lock")):
         table = [line for line in _texts(path, row_type) if line["key"] not in replaced] + new
-        table.sort(key=lambda line: [_PARSERS[kinds[column]](line[column]) for column in row_type.ORDER])
+        table.sort(key=lambda line: [_PARSERS[kinds[column]](line[column]) for column in row_type.ORDER.split()])
         with (
             files.written_whole(path) as temporary,
             temporary.open("w", newline="", encoding="utf-8") as file,

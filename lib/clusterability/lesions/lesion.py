@@ -141,6 +141,7 @@ class LesionedNetwork:
         Returns
         -------
         ndarray (lesions, classes) of float64
+            NaN for classes without examples.
         """
         device = self.labels.device
         hits = torch.zeros(len(silenced), len(self.class_sizes), dtype=torch.float64, device=device)
@@ -183,7 +184,8 @@ class LesionedNetwork:
     def accuracy_of(self, class_accuracies: np.ndarray) -> np.ndarray:
         """Accuracy (...,) on all examples from those on the classes (..., classes)."""
         sizes = self.class_sizes.cpu().numpy()
-        return np.round(class_accuracies * sizes).sum(-1) / sizes.sum()
+        hits = np.where(sizes, np.round(class_accuracies * sizes), 0)
+        return hits.sum(-1) / sizes.sum()
 
 
 def cluster_accuracies(

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clusterability.base.errors import InputError
+from clusterability.base.records import as_declared
 from clusterability.graphs.kernels import check_norm, kernel_norms
 from clusterability.networks.mlp import glorot_uniform, group_factors
 
@@ -56,6 +57,7 @@ class CNN:
     batch_norm: bool = False
 
     def __post_init__(self) -> None:
+        as_declared(self)
         object.__setattr__(self, "image", tuple(self.image))
         object.__setattr__(self, "blocks", tuple(tuple(block) for block in self.blocks))
         object.__setattr__(self, "dense", tuple(self.dense))

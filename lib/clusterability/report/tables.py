@@ -296,13 +296,17 @@ def datasets(names: Sequence[str]) -> HTML:
 
 
 def provenance(*tables: pd.DataFrame) -> HTML:
-    """Where the rows behind a figure come from, one line a data set; every network and moment counts once."""
-    present = [table for table in tables if len(table)] or tables[:1]
-    rows = pd.concat([table.drop_duplicates("key") for table in present]).drop_duplicates("key")
+    """Where the rows behind a figure come from, one line a data set.
+
+    Rows of a key that several tables have are the first one's; seconds are a network's, however many rows it has.
+    """
+    rows, *others = [table for table in tables if len(table)] or tables[:1]
+    for table in others:
+        rows = pd.concat([rows, table[~table["key"].isin(rows["key"])]])
     compared_with = {"n_shuffles": "Shuffles", "n_controls": "Random lesions"}
     lines = []
     for dataset, part in rows.groupby("dataset", sort=False):
-        dates = sorted(part["date"].unique())
+        dates, seconds = sorted(part["date"].unique()), part.drop_duplicates("key")["seconds"]
         lines.append(
             {
                 "Data set": TITLES[dataset],
@@ -313,7 +317,7 @@ def provenance(*tables: pd.DataFrame) -> HTML:
                 **{name: _listed(part[c].dropna().astype(int)) for c, name in compared_with.items() if c in part},
                 "Device": _listed(part["device"]),
                 "Seconds a network, median and range": (
-                    f"{part['seconds'].median():.0f} ({part['seconds'].min():.0f} to {part['seconds'].max():.0f})"
+                    f"{seconds.median():.0f} ({seconds.min():.0f} to {seconds.max():.0f})"
                 ),
                 "Computed": dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}",
                 "Version": _listed(part["version"]),

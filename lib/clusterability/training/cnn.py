@@ -16,7 +16,15 @@ from clusterability.networks.cnn import CNN, Parameters, clusterable_weights, in
 from clusterability.networks.network import SCORES, States, TrainedNetwork
 from clusterability.training.augmentation import augmented
 from clusterability.training.checkpoint import Checkpoint
-from clusterability.training.loop import Phases, Progress, Randomness, dropout_thresholds, random_bits, side_by_side
+from clusterability.training.loop import (
+    Phases,
+    Progress,
+    Randomness,
+    Timed,
+    dropout_thresholds,
+    random_bits,
+    side_by_side,
+)
 from clusterability.training.spec import NetworkSpec, Training
 
 _Data = dict[str, tuple[Tensor, Tensor]]
@@ -32,6 +40,7 @@ def train_images(
     workers: int | None = None,
     progress: Progress | None = None,
     checkpoints: Sequence[Checkpoint] = (),
+    timed: Timed | None = None,
 ) -> Iterator[tuple[int, States]]:
     """Train convolutional networks and yield each with its position in ``specs`` as soon as it is done.
 
@@ -61,7 +70,7 @@ def train_images(
             return _ImagePhases(spec, parameters, randomness, data, keep_epochs, tell, checkpoint).results()
 
     workers = workers or (available_cores() if torch.device(device).type == "cpu" else 1)
-    yield from side_by_side([(position,) for position in range(len(specs))], train_one, workers, progress)
+    yield from side_by_side([(position,) for position in range(len(specs))], train_one, workers, progress, timed)
 
 
 def untrained_images(spec: NetworkSpec) -> TrainedNetwork:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -18,6 +19,8 @@ from clusterability.training.pruning import PruningMasks
 from clusterability.training.spec import NetworkSpec
 
 Progress = Callable[[float], None]
+Timed = Callable[[int, float], None]
+"""Told a network's position and the seconds of its training: of those that train as one, an equal share each."""
 
 
 class Randomness:
@@ -54,6 +57,7 @@ def side_by_side(
     train_group: Callable[[Sequence[int], Progress], Sequence[States]],
     workers: int,
     progress: Progress | None,
+    timed: Timed | None = None,
 ) -> Iterator[tuple[int, States]]:
     """Train groups of networks in threads, and yield each network with its position once its group is done.
 
@@ -69,6 +73,8 @@ def side_by_side(
         Threads.
     progress : callable, optional
         Called with every finished share of the work.
+    timed : callable, optional
+        Called before a network is yielded, see :data:`Timed`.
     """
     stop: list[bool] = []
 
@@ -79,8 +85,14 @@ def side_by_side(
             progress(share)
 
     def run(positions: Sequence[int]) -> list[tuple[int, States]]:
+        started = time.perf_counter()
         with one_thread():
-            return list(zip(positions, train_group(positions, tell), strict=True))
+            trained = list(zip(positions, train_group(positions, tell), strict=True))
+        seconds = time.perf_counter() - started
+        for position in positions:
+            if timed is not None:
+                timed(position, seconds / len(positions))
+        return trained
 
     with ThreadPoolExecutor(workers) as pool:
         pending = {pool.submit(run, positions) for positions in groups}

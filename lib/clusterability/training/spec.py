@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 
 from clusterability.base.errors import InputError
+from clusterability.base.records import as_declared
 from clusterability.networks.cnn import CNN
 from clusterability.networks.mlp import MLP
 from clusterability.networks.torchvision import Classifier
@@ -103,7 +104,9 @@ class Training:
     bfloat16: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "convolution_dropout", tuple(self.convolution_dropout))
+        as_declared(self)
+        # Stored keys write a rate of 0 among these without a point.
+        object.__setattr__(self, "convolution_dropout", tuple(rate or 0 for rate in self.convolution_dropout))
         for name in ("batch_size", "mask_interval", "cluster_eigenvalues", "cluster_interval", "cut_groups"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} {getattr(self, name)}: at least 1 is needed")
@@ -152,6 +155,7 @@ class NetworkSpec:
     seed: int
 
     def __post_init__(self) -> None:
+        as_declared(self)
         convolutional = isinstance(self.architecture, CNN)
         for name in _MLP_ONLY if convolutional else _CNN_ONLY:
             if getattr(self.training, name):

@@ -21,7 +21,15 @@ from clusterability.networks.network import SCORES, States, TrainedNetwork, rand
 from clusterability.networks.torchvision import Classifier
 from clusterability.training.checkpoint import Checkpoint
 from clusterability.training.cnn import train_images, untrained_images
-from clusterability.training.loop import Phases, Progress, Randomness, dropout_thresholds, random_bits, side_by_side
+from clusterability.training.loop import (
+    Phases,
+    Progress,
+    Randomness,
+    Timed,
+    dropout_thresholds,
+    random_bits,
+    side_by_side,
+)
 from clusterability.training.loss_terms import Penalties
 from clusterability.training.spec import SHARED_IN_STACK, NetworkSpec, Training
 
@@ -38,6 +46,7 @@ def train(
     stack_size: int = 128,
     progress: Progress | None = None,
     checkpoints: Sequence[Checkpoint] = (),
+    timed: Timed | None = None,
 ) -> Iterator[tuple[int, States]]:
     """Train networks together and yield each with its position in ``specs`` as soon as it is done.
 
@@ -59,6 +68,8 @@ def train(
         Called with every finished share of the work, in networks; the shares sum to ``len(specs)``.
     checkpoints : sequence of Checkpoint, one a network
         Where convolutional networks, which train for long, go on after they were stopped.
+    timed : callable, optional
+        Called before a network is yielded, see :data:`clusterability.training.loop.Timed`.
 
     Raises
     ------
@@ -68,7 +79,7 @@ def train(
     if any(isinstance(spec.architecture, CNN) for spec in specs):
         yield from train_images(
             specs, dataset, device,
-            keep_epochs=keep_epochs, workers=workers, progress=progress, checkpoints=checkpoints,
+            keep_epochs=keep_epochs, workers=workers, progress=progress, checkpoints=checkpoints, timed=timed,
         )  # fmt: skip
         return
     _check_together(specs, dataset)
@@ -88,7 +99,7 @@ def train(
     def train_group(positions: Sequence[int], tell: Progress) -> list[States]:
         return _train_stack([specs[i] for i in positions], data, device, keep_epochs, tell)
 
-    yield from side_by_side(stacks, train_group, workers, progress)
+    yield from side_by_side(stacks, train_group, workers, progress, timed)
 
 
 def _check_together(specs: Sequence[NetworkSpec], dataset: Dataset) -> None:
