@@ -1,0 +1,141 @@
+"""Rows of every kind of network, computed anew: they are those that the present arithmetic gave first.
+
+``golden.csv`` holds them as ``results.merge`` writes them, with the processor and the software that computed them:
+where these are the same, every text must be; elsewhere, numbers agree as far as rounding lets them. After a change
+that is meant to move numbers, ``python tests/test_golden.py`` writes the file anew.
+"""
+
+import os
+import platform
+import tempfile
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pandas as pd
+
+from clusterability import paths
+from clusterability.convolutional import CNN
+from clusterability.experiments import grid, run, untrained_grid
+from clusterability.lesion_runs import CLUSTER_ROWS, CONDITIONAL_ROWS, LESION_ROWS, lesion_runs
+from clusterability.significance import Measurement
+from clusterability.specs import Training
+
+GOLDEN = Path(__file__).with_name("golden.csv")
+PASSING = ["seconds", "date", "version"]  # may differ from one computation to the next
+MACHINE = ["processor", "libraries", "software"]
+
+
+def kinds_of_networks():
+    """Runs of small networks on the bundled digits, by the table that they are kept in."""
+    digits = {"datasets": ["digits"], "seed": 3}
+    training = Training(epochs=12, pruning_epochs=8, learning_rate=3e-3)
+    of_mlps = {**digits, "hidden": [24] * 3, "training": training, "measurement": Measurement(5, 6)}
+    plain = {"Control": {}, "Dropout": {"dropout": 0.5}}
+    others = {
+        "L1 Reg": {"l1": 5e-5, "regrowth": True},
+        "L2 Reg": {"l2": 5e-5, "first_layer_l1": 5e-5},
+        "Clusterable Init": {"initial_groups": 4},
+        "Cluster Gradient": {"cluster_gradient": 0.1, "cluster_halved": True, "rescaling": True},
+        "Assigned groups": {"cut_gradient": 1.0},
+    }
+    mlps = grid(**of_mlps, n_replicates=2, pruned=False, conditions=plain)
+    mlps += grid(**of_mlps, n_replicates=1, pruned=True, conditions={**plain, **others})
+    mlps.append(replace(mlps[0], condition="Trimmed", measurement=Measurement(5, 6, "nonzero"), trimmed=0.5))
+    of_cnns = {**digits, "n_replicates": 1, "hidden": [16], "blocks": [[8, 8], [8]], "measurement": Measurement(4, 5)}
+    training = Training(epochs=8, pruning_epochs=4, learning_rate=3e-3, batch_size=64)
+    dropped = {"dropout": 0.5, "convolution_dropout": [0.25] * 3, "augmentation": True}
+    cnns = grid(**of_cnns, pruned=True, training=training, conditions={"Control": {}, "Dropout": dropped})
+    training = replace(training, bfloat16=True)
+    cnns += grid(**of_cnns, pruned=False, training=training, conditions={"Normalized": {}}, batch_norm=True)
+    cnns.append(replace(cnns[-1], condition="Folded", fold_normalization=True))
+    return {"mlps": mlps, "cnns": cnns}
+
+
+def compute(home):
+    """The rows of all kinds as they are written, and the names that trained networks are kept under."""
+    by_table = kinds_of_networks()
+    lesioned = [one for one in by_table["mlps"] if one.pruned and one.condition == "Control"]
+    tables = []
+    with mock.patch.dict(os.environ, CLUSTERABILITY_LOCAL=str(home)):
+        for table, runs in by_table.items():
+            run(table, runs, store="golden")
+        run("lesions", lesion_runs(lesioned, 20), kind=LESION_ROWS, store="golden")
+        run("pairs", lesion_runs(lesioned, 20, conditional=True), kind=CONDITIONAL_ROWS, store="golden")
+        run("clusters", lesioned, kind=CLUSTER_ROWS, store="golden")
+        for table in (*by_table, "lesions", "pairs", "clusters"):
+            tables.append(as_text(paths.results_file(table, "golden")).assign(table=table))
+        networks = sorted(file.stem for file in paths.networks_folder().glob("*.npz"))
+    tables.append(pd.DataFrame({"key": networks, "table": "kept networks"}))
+    whole = pd.concat(tables, ignore_index=True).fillna("").drop(columns=PASSING)
+    processor, libraries = machine()
+    whole = whole.assign(processor=processor, libraries=libraries)
+    return whole[["table", *(column for column in whole if column != "table")]]
+
+
+def as_text(file):
+    return pd.read_csv(file, dtype=str, keep_default_na=False)
+
+
+def machine():
+    """The processor's name and family, and the versions of what computes beside PyTorch and numpy."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    told = dict(line.replace("\t", "").split(":", 1) for line in lines if ":" in line)
+    processor = " ".join(told.get(name, "").strip() for name in ("model name", "cpu family", "model"))
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("scipy", "numba", "scikit-learn"))
+    return processor or platform.processor(), libraries
+
+
+def assert_close(found, expected, name):
+    """Two texts are the same, or hold numbers that differ by rounding."""
+    try:
+        numbers = [np.array(text.split(), dtype=float) for text in (found, expected)]
+    except ValueError:
+        assert found == expected, name
+        return
+    np.testing.assert_allclose(*numbers, rtol=1e-3, atol=1e-3, err_msg=name)
+
+
+def test_rows_of_every_kind_of_network_are_the_same_as_ever(tmp_path):
+    expected, found = as_text(GOLDEN), compute(tmp_path)
+    assert list(found.columns) == list(expected.columns)
+    assert len(found) == len(expected)
+    if found[MACHINE].equals(expected[MACHINE]):
+        different = found != expected
+        assert {
+            column: found.loc[different[column], "table"].tolist() for column in found if different[column].any()
+        } == {}
+    for (_, row), (_, wanted) in zip(found.iterrows(), expected.iterrows(), strict=True):
+        for column in found.columns.drop(MACHINE):
+            assert_close(row[column], wanted[column], f"{column} of {row['table']}, {row['condition']}")
+
+
+def test_stored_rows_of_untrained_networks_are_computed_again_to_the_last_digit(tmp_path, monkeypatch):
+    monkeypatch.setenv("CLUSTERABILITY_LOCAL", str(tmp_path))
+    conditions = {
+        "Control": {},
+        "Clusterable Init": {"initial_groups": 10, "initial_first_layer": True},
+        "Clusterable Init, first layer left alone": {"initial_groups": 10},
+    }
+    of_channels = {"Control": {}, "Clusterable Init": {"initial_groups": 10, "initial_damping": 0.8}}
+    shared = {"measurement": Measurement(12, 0), "seed": 0}
+    runs = [
+        *untrained_grid(conditions=conditions, n_replicates=2, sizes=[784, *[256] * 4, 10], **shared),
+        *untrained_grid(
+            conditions=of_channels, n_replicates=1, cnn=CNN((1, 28, 28), [[64, 64], [64]], (128,)), **shared
+        ),
+    ]
+    run("random-init", runs, store="again", recompute=True)
+    found = as_text(paths.results_file("random-init", "again"))
+    stored = as_text(paths.results_file("random-init", "paper")).set_index("key", drop=False)
+    apart = [*PASSING, "device", "software"]
+    expected = stored.loc[found["key"]].reset_index(drop=True)
+    pd.testing.assert_frame_equal(found.drop(columns=apart), expected.drop(columns=apart))
+    assert len(found) == len(runs) == 8
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        compute(Path(folder)).to_csv(GOLDEN, index=False, lineterminator="\n")
