@@ -1,6 +1,6 @@
 """Rows of every kind of network, computed anew: they are those that the present arithmetic gave first.
 
-``golden.csv`` holds them as ``results.merge`` writes them, with the processor and the software that computed them:
+``golden.csv`` holds them as tables do, with the processor and the software that computed them:
 where these are the same, every text must be; elsewhere, numbers agree as far as rounding lets them. After a change
 that is meant to move numbers, ``python tests/test_golden.py`` writes the file anew.
 """
@@ -16,12 +16,10 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 
-from clusterability import paths
-from clusterability.convolutional import CNN
-from clusterability.experiments import grid, run, untrained_grid
-from clusterability.lesion_runs import CLUSTER_ROWS, CONDITIONAL_ROWS, LESION_ROWS, lesion_runs
-from clusterability.significance import Measurement
-from clusterability.specs import Training
+from clusterability import CNN, MLP, Measurement, Training, grid, untrained_grid
+from clusterability.base import files
+from clusterability.experiments import store
+from clusterability.experiments.run import run
 
 GOLDEN = Path(__file__).with_name("golden.csv")
 PASSING = ["seconds", "date", "version"]  # may differ from one computation to the next
@@ -59,15 +57,14 @@ def compute(home):
     by_table = kinds_of_networks()
     lesioned = [one for one in by_table["mlps"] if one.pruned and one.condition == "Control"]
     tables = []
-    with mock.patch.dict(os.environ, CLUSTERABILITY_LOCAL=str(home)):
+    with mock.patch.dict(os.environ, CLUSTERABILITY_LOCAL=str(home), CLUSTERABILITY_STORE="golden"):
+        by_table["lesions"] = [replace(one, kind="lesions", n_controls=20) for one in lesioned]
+        by_table["pairs"] = [replace(one, kind="conditional", n_controls=20) for one in lesioned]
+        by_table["clusters"] = [replace(one, kind="clusters") for one in lesioned]
         for table, runs in by_table.items():
-            run(table, runs, store="golden")
-        run("lesions", lesion_runs(lesioned, 20), kind=LESION_ROWS, store="golden")
-        run("pairs", lesion_runs(lesioned, 20, conditional=True), kind=CONDITIONAL_ROWS, store="golden")
-        run("clusters", lesioned, kind=CLUSTER_ROWS, store="golden")
-        for table in (*by_table, "lesions", "pairs", "clusters"):
-            tables.append(as_text(paths.results_file(table, "golden")).assign(table=table))
-        networks = sorted(file.stem for file in paths.networks_folder().glob("*.npz"))
+            run(table, runs)
+            tables.append(as_text(store.own(table)).assign(table=table))
+        networks = sorted(file.stem for file in files.networks_folder().glob("*.npz"))
     tables.append(pd.DataFrame({"key": networks, "table": "kept networks"}))
     whole = pd.concat(tables, ignore_index=True).fillna("").drop(columns=PASSING)
     processor, libraries = machine()
@@ -114,6 +111,7 @@ def test_rows_of_every_kind_of_network_are_the_same_as_ever(tmp_path):
 
 def test_stored_rows_of_untrained_networks_are_computed_again_to_the_last_digit(tmp_path, monkeypatch):
     monkeypatch.setenv("CLUSTERABILITY_LOCAL", str(tmp_path))
+    monkeypatch.setenv("CLUSTERABILITY_STORE", "again")
     conditions = {
         "Control": {},
         "Clusterable Init": {"initial_groups": 10, "initial_first_layer": True},
@@ -122,14 +120,12 @@ def test_stored_rows_of_untrained_networks_are_computed_again_to_the_last_digit(
     of_channels = {"Control": {}, "Clusterable Init": {"initial_groups": 10, "initial_damping": 0.8}}
     shared = {"measurement": Measurement(12, 0), "seed": 0}
     runs = [
-        *untrained_grid(conditions=conditions, n_replicates=2, sizes=[784, *[256] * 4, 10], **shared),
-        *untrained_grid(
-            conditions=of_channels, n_replicates=1, cnn=CNN((1, 28, 28), [[64, 64], [64]], (128,)), **shared
-        ),
+        *untrained_grid(conditions, 2, MLP((784, *[256] * 4, 10)), **shared),
+        *untrained_grid(of_channels, 1, CNN((1, 28, 28), [[64, 64], [64]], (128,)), **shared),
     ]
-    run("random-init", runs, store="again", recompute=True)
-    found = as_text(paths.results_file("random-init", "again"))
-    stored = as_text(paths.results_file("random-init", "paper")).set_index("key", drop=False)
+    run("random-init", runs, recompute=True)
+    found = as_text(store.own("random-init"))
+    stored = as_text(store.committed("random-init")).set_index("key", drop=False)
     apart = [*PASSING, "device", "software"]
     expected = stored.loc[found["key"]].reset_index(drop=True)
     pd.testing.assert_frame_equal(found.drop(columns=apart), expected.drop(columns=apart))

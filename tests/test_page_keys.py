@@ -17,10 +17,15 @@ import nbformat
 import numpy as np
 import pandas as pd
 
-from clusterability import artefacts, experiments, notebooks, paths, results
+from clusterability import notebooks
+from clusterability.base import files
+from clusterability.experiments import run as running
+from clusterability.experiments import store
+from clusterability.experiments.grid import presets
+from clusterability.experiments.rows import KINDS
 
 STORED = Path(__file__).with_name("page_keys.json")
-RESULTS = paths.data_folder() / "results"
+RESULTS = files.data_folder() / "results"
 PRESETS = ("paper", "small", "quick")
 
 
@@ -44,7 +49,7 @@ class Asked:
 
 # What follows up to the next such line depends on how pages name and pass on what they ask for.
 
-ASKING = {("experiments", "run"), ("experiments", "at_hand"), ("artefacts", "weights"), ("artefacts", "examples")}
+ASKING = {"rows", "at_hand", "weights", "examples"}
 
 
 @cache
@@ -54,52 +59,55 @@ def pages():
 
 
 def default_preset(page):
-    return page.parameters["preset"].default
+    """What the page's own parameters are: the paper's, or a smaller size where the preset "paper" changes them."""
+    return "small" if "paper" in presets(page.name) else "paper"
 
 
 @cache
-def table_of(figure, schema):
-    return results.read(RESULTS / f"{figure}.csv", schema)
+def table_of(figure, row_type):
+    rows = store.read([RESULTS / f"{figure}.csv"], row_type)
+    return running.described(rows) if "shuffled_ncuts" in rows else rows
 
 
 @cache
 def asked(name, preset):
     """Run a page's code up to what it asks of a preset; None: it has no such preset."""
-    content = nbformat.read(pages()[name].path, as_version=4)
+    page = pages()[name]
+    if preset not in (default_preset(page), *presets(name)):
+        return None
+    content = nbformat.read(page.path, as_version=4)
     cells = [cell for cell in content.cells if cell.cell_type == "code"]
     [parameters] = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])]
     code = "\n".join(cell.source for cell in cells)
-    presets = [node.values for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Dict) and
-               {"paper", "quick"} <= {getattr(key, "value", None) for key in node.keys}]  # fmt: skip
-    [names] = [{value.id for value in values} for values in presets]
-    if preset not in names:
-        return None
     found = Asked()
 
-    def note(figure, runs, into, kind, shared):
+    def note(figure, runs, into, shared):
         into.setdefault(figure, set()).update(run.key for run in runs)
         found.served_by.setdefault(figure, set()).update({figure, *shared})
         found.architectures.update({run.key: run.network.architecture.name for run in runs})
-        return table_of(figure, kind.schema).copy()
+        table = table_of(figure, KINDS[runs[0].kind if runs else "network"].row).drop_duplicates("key")
+        rows = table.set_index("key", drop=False).reindex([run.key for run in runs]).reset_index(drop=True)
+        names = {"dataset": [run.network.dataset for run in runs], "condition": [run.condition for run in runs]}
+        return rows.assign(**names)
 
-    def run(figure, runs, *, kind=experiments.NETWORK_ROWS, shared=(), **_):
-        return note(figure, runs, found.computed, kind, shared)
+    def run(figure, runs, *, shared=(), **_):
+        return note(figure, runs, found.computed, shared)
 
-    def at_hand(figure, runs, *, kind=experiments.NETWORK_ROWS, shared=()):
-        return note(figure, runs, found.at_hand, kind, shared)
+    def at_hand(figure, runs, *, shared=()):
+        return note(figure, runs, found.at_hand, shared)
 
-    def kept(path, key, make):
-        found.artefacts.setdefault(path.stem, set()).add(key)
+    def kept(figure, key, make):
+        found.artefacts.setdefault(figure, set()).add(key)
         return defaultdict(float)
 
     with (
-        mock.patch.object(experiments, "run", run),
-        mock.patch.object(experiments, "at_hand", at_hand),
-        mock.patch.object(artefacts, "kept", kept),
+        mock.patch.object(running, "run", run),
+        mock.patch.object(running, "at_hand", at_hand),
+        mock.patch.object(store, "kept", kept),
     ):
         namespace = {}
         exec(parameters, namespace)
-        namespace["preset"] = preset
+        namespace |= presets(name).get(preset, {})
         exec(up_to_what_is_asked(code.replace(parameters, "", 1)), namespace)
     return found
 
@@ -113,7 +121,7 @@ def up_to_what_is_asked(code):
     for statement in reversed(ast.parse(code).body):
         nodes = list(ast.walk(statement))
         asks = any(
-            isinstance(node, ast.Attribute) and (getattr(node.value, "id", None), node.attr) in ASKING
+            isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", None)) in ASKING
             for node in nodes
         )
         gives = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
@@ -162,7 +170,7 @@ def test_what_pages_compute_is_stored_and_what_they_show_may_be_absent_only_of_c
             absent = keys - stored(*found.served_by[table])
             assert {found.architectures[key].split()[0] for key in absent} <= {"cnn"}, name
         for file, keys in found.artefacts.items():
-            with np.load(paths.data_folder() / "artefacts" / f"{file}.npz") as arrays:
+            with np.load(files.data_folder() / "artefacts" / f"{file}.npz") as arrays:
                 assert {str(arrays["key"])} == keys, name
 
 

@@ -8,9 +8,14 @@ from typing import Any
 
 _PUBLIC = {
     # networks of your own
+    "measure": "your_network",
+    "cluster": "your_network",
+    "ncut": "your_network",
+    "graph": "your_network",
+    "lesion": "your_network",
     "ClusterabilityPenalty": "penalties.module",
     # what is trained and measured
-    "load_dataset": "data.load",
+    "load_dataset": "data.load:load",
     "MLP": "networks.mlp",
     "CNN": "networks.cnn",
     "Training": "training.spec",
@@ -31,7 +36,6 @@ _PUBLIC = {
     "agreement": "papers",
     "front_page": "papers",
     "importance": "lesions",
-    "report": "",
     "on_base": "experiments.run",
     "changes": "experiments.run",
     "weights": "experiments.run",
@@ -49,11 +53,11 @@ def __getattr__(name: str) -> Any:
         return metadata.version("clusterability")
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    place = import_module(f"clusterability.{_PUBLIC[name]}".rstrip("."))
+    path, _, original = _PUBLIC[name].partition(":")
     try:
-        found = getattr(place, name)
+        found = getattr(import_module(f"{__name__}.{path}"), original or name)
     except AttributeError:  # a module of that room, not imported so far
-        found = import_module(f"{place.__name__}.{name}")
+        found = import_module(f"{__name__}.{path}.{name}")
     globals()[name] = found
     return found
 
