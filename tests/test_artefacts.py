@@ -10,6 +10,7 @@ from clusterability.data import load as datasets
 from clusterability.experiments import artefacts
 from clusterability.experiments import compute as computing
 from clusterability.experiments import grid as experiments
+from clusterability.graphs.layered import LayeredGraph
 from clusterability.training.train import Training
 
 
@@ -39,7 +40,7 @@ def test_kept_weights_are_those_that_were_measured(project, monkeypatch):
     [run] = runs()
     [row] = experiments.run("figure", [run]).to_dict("records")
     weights = artefacts.weights("figure", run)
-    assert measure(weights, Measurement(3, 0), 0).ncut == pytest.approx(row["ncut"])
+    assert measure(LayeredGraph.of(weights), Measurement(3, 0), 0).ncut == pytest.approx(row["ncut"])
     monkeypatch.setattr(computing, "train", lambda *a, **k: pytest.fail("trained again"))
     monkeypatch.setattr(datasets, "load", lambda name: pytest.fail("data are asked for"))
     for again, first in zip(artefacts.weights("figure", run), weights, strict=True):

@@ -11,7 +11,7 @@ from clusterability.base.errors import InputError
 from clusterability.clustering.measure import Measurement
 from clusterability.experiments import store as results
 from clusterability.experiments.runs import KEY_VERSION, Run
-from clusterability.graphs.kernels import NORMS
+from clusterability.graphs.channels import NORMS
 from clusterability.networks.cnn import CNN, Parameters, channel_matrices, clusterable_weights, initialize, logits
 from clusterability.networks.mlp import MLP
 from clusterability.networks.network import TrainedNetwork

@@ -15,6 +15,7 @@ from clusterability.data import load as datasets
 from clusterability.experiments import compute as computing
 from clusterability.experiments import grid as experiments
 from clusterability.experiments.lesion_rows import lesion_runs
+from clusterability.graphs.layered import LayeredGraph
 from clusterability.networks.cnn import CNN, Parameters, channel_matrices, initialize
 from clusterability.networks.mlp import MLP
 from clusterability.training import cnn as image_training
@@ -389,7 +390,8 @@ def test_rows_of_convolutional_networks_are_computed_once(project, digits, monke
     rows = experiments.run("figure", runs)
     assert set(rows["architecture"]) == {"cnn 1x8x8-6x2-P-6-P-8-10 bn"}
     [(_, states)] = train([runs[0].network], digits)
-    measured = measure(channel_matrices(runs[0].network.architecture, states[2]), Measurement(3, 3), 0)
+    matrices = channel_matrices(runs[0].network.architecture, states[2])
+    measured = measure(LayeredGraph.of(matrices), Measurement(3, 3), 0)
     assert_allclose(rows["ncut"][0], measured.ncut, rtol=1e-6)
     assert_allclose(rows["z"][0], measured.z, rtol=1e-6)
     assert rows["vertices"][0] == measured.n_vertices <= 18

@@ -13,6 +13,7 @@ from clusterability.experiments import lesion_rows as lesion_runs
 from clusterability.experiments import store as results
 from clusterability.experiments.compute import trained_network
 from clusterability.experiments.lesion_rows import CLUSTER_ROWS, CONDITIONAL_ROWS, LESION_ROWS
+from clusterability.graphs.layered import LayeredGraph
 from clusterability.lesions import importance
 from clusterability.lesions import lesion as lesions
 from clusterability.training.train import Training
@@ -49,7 +50,7 @@ def test_single_lesions_are_those_of_the_library_and_kept(project, digits, forbi
     rows = run(runs, LESION_ROWS)
     assert list(rows.columns) == list(results.LESIONS.columns)
     network = trained_network(runs[0].network, 40, "cpu")
-    labels = measure(network.weights, Measurement(3, 0), 0).labels
+    labels = measure(LayeredGraph.of(network.weights), Measurement(3, 0), 0).labels
     modules = lesions.sub_modules(labels)
     own = rows[(rows["condition"] == "Control") & (rows["clustering"] == "spectral")]
     assert own[["layer", "cluster", "n_neurons"]].to_numpy().tolist() == [
@@ -94,7 +95,7 @@ def test_clusters_silenced_as_a_whole_come_with_their_volume(project, digits):
     [one] = grid(conditions={"Control": {}})
     row = run([one], CLUSTER_ROWS).iloc[0]
     network = trained_network(one.network, 40, "cpu")
-    measured = measure(network.weights, Measurement(3, 0), 0)
+    measured = measure(LayeredGraph.of(network.weights), Measurement(3, 0), 0)
     np.testing.assert_allclose(numbers(row["volume_shares"]), measured.volume_shares, rtol=1e-5)
     sizes = [sum(int((layer == cluster).sum()) for layer in measured.labels[1:-1]) for cluster in range(3)]
     assert sorted(numbers(row["hidden_neurons"])) == sorted(sizes)

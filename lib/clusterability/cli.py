@@ -129,9 +129,9 @@ def measure(network, clusters, shuffles, seed, null_model, as_json, **options) -
     if shuffles < 1:
         raise InputError(f"{shuffles} shuffles asked for: at least 1 is needed")
     measurement = Measurement(clusters, shuffles, null_model)
-    weights, structure = _network(network, seed, **options)
+    graph, structure = _network(network, seed, **options)
     with click.progressbar(length=shuffles + 1, label="clusterings", file=sys.stderr) as bar:
-        result = measured(weights, measurement, seed, workers=available_cores(), progress=lambda: bar.update(1))
+        result = measured(graph, measurement, seed, workers=available_cores(), progress=lambda: bar.update(1))
     report = {
         "ncut": result.ncut,
         "shuffled_mean": float(result.shuffled_ncuts.mean()),
@@ -163,9 +163,9 @@ def measure(network, clusters, shuffles, seed, null_model, as_json, **options) -
 
 
 def _network(network, seed, *, architecture, input_shape, part, input_layer, norm, fold):
-    """What ``measure`` measures, and what its report says of a model's structure."""
-    from clusterability.graphs.channels import channel_graph, check_part
-    from clusterability.graphs.kernels import check_norm
+    """The graph that ``measure`` measures, and what its report says of a model's structure."""
+    from clusterability.graphs.channels import channel_graph, check_norm, check_part
+    from clusterability.graphs.layered import LayeredGraph
     from clusterability.graphs.tracing import trace
     from clusterability.networks import torchvision as models
     from clusterability.networks.files import read_matrices
@@ -178,7 +178,7 @@ def _network(network, seed, *, architecture, input_shape, part, input_layer, nor
         for option, value in given.items():
             if value is not None:
                 raise InputError(f"--{option} is for models, but {network} is taken for an MLP's file")
-        return read_matrices(Path(network)), {}
+        return LayeredGraph.of(read_matrices(Path(network))), {}
     check_part(part)
     check_norm(norm or "induced")
     shape = None if input_shape is None else models.parse_shape(input_shape)
@@ -207,6 +207,7 @@ def lesion(file, dataset, clusters, shuffles, seed, as_json) -> None:
     from clusterability.clustering.measure import measure as measured
     from clusterability.data import load as datasets
     from clusterability.data.catalogue import TITLES
+    from clusterability.graphs.layered import LayeredGraph
     from clusterability.lesions import importance
     from clusterability.lesions import lesion as lesions
     from clusterability.networks.files import read_network
@@ -219,7 +220,7 @@ def lesion(file, dataset, clusters, shuffles, seed, as_json) -> None:
     data = datasets.load(dataset)
     if data.regression:
         raise InputError(f"{dataset} is a regression: lesions are scored by accuracy, on classes")
-    labels = measured(weights, measurement, seed).labels
+    labels = measured(LayeredGraph.of(weights), measurement, seed).labels
     network = lesions.LesionedNetwork(weights, biases, *data.flat("test"))
     modules = lesions.sub_modules(labels)
     with click.progressbar(length=len(modules), label="lesions", file=sys.stderr) as bar:

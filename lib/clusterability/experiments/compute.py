@@ -29,7 +29,8 @@ from clusterability.data import load as datasets
 from clusterability.data.catalogue import NONE, Dataset
 from clusterability.experiments import store as results
 from clusterability.experiments.runs import KEY_VERSION, Run
-from clusterability.graphs.channels import ChannelGraph
+from clusterability.graphs.graph import Graph
+from clusterability.graphs.layered import LayeredGraph
 from clusterability.networks.cnn import CNN, channel_matrices
 from clusterability.networks.mlp import Stack
 from clusterability.networks.network import States, TrainedNetwork
@@ -228,15 +229,14 @@ def _measured(run: Run, network: TrainedNetwork, dataset: Dataset | None, shared
     ]
 
 
-def clustered(run: Run, network: TrainedNetwork) -> list[np.ndarray] | ChannelGraph:
-    """What is clustered of a run's network: a matrix (out, in) a layer, of weights or of norms of kernels; or,
-    of one of torchvision's classifiers, its graph."""
+def clustered(run: Run, network: TrainedNetwork) -> Graph:
+    """What is clustered of a run's network: the graph of its weights, or of the norms of its kernels."""
     architecture = run.network.architecture
     if isinstance(architecture, Classifier):
         return architecture.graph(run.network.seed, norm=run.kernel_norm, fold=run.fold_normalization)
     if isinstance(architecture, CNN):
-        return channel_matrices(architecture, network, run.kernel_norm, run.fold_normalization)
-    return network.weights
+        return LayeredGraph.of(channel_matrices(architecture, network, run.kernel_norm, run.fold_normalization))
+    return LayeredGraph.of(network.weights)
 
 
 NETWORK_ROWS = Kind(results.NETWORKS, _measured, training_share=0.85)

@@ -16,7 +16,7 @@ from clusterability.data.catalogue import Dataset
 from clusterability.experiments import store as results
 from clusterability.experiments.compute import Kind, Tell
 from clusterability.experiments.runs import Run
-from clusterability.graphs.layered import layered_graph
+from clusterability.graphs.layered import LayeredGraph
 from clusterability.lesions.importance import SMALL
 from clusterability.lesions.lesion import (
     Lesion,
@@ -140,7 +140,7 @@ def _prepared(
 
 def _labels(run: Run, network: TrainedNetwork) -> list[np.ndarray]:
     """Cluster of every neuron as the run measures it; its shuffles are not needed for that."""
-    return measure(network.weights, replace(run.measurement, n_shuffles=0), run.network.seed).labels
+    return measure(LayeredGraph.of(network.weights), replace(run.measurement, n_shuffles=0), run.network.seed).labels
 
 
 def _row(run: LesionRun, lesion: Lesion, clustering: str, network: TrainedNetwork, shared: dict) -> dict:
@@ -170,7 +170,7 @@ def _clusters(run: Run, network: TrainedNetwork, dataset: Dataset, shared: dict,
     accuracies = cluster_accuracies(network.weights, network.biases, labels, *dataset.flat("test"))
     tell(1)
     everywhere = np.concatenate(labels)
-    degree = layered_graph(network.weights).degree
+    degree = LayeredGraph.of(network.weights).degree
     volumes = shares(everywhere[everywhere >= 0], degree[everywhere >= 0])
     order = np.argsort(-volumes, kind="stable")
     hidden = np.concatenate(labels[1:-1])

@@ -9,7 +9,7 @@ from clusterability import __version__
 from clusterability.base.errors import InputError
 from clusterability.clustering.measure import Measurement
 from clusterability.experiments import store as results
-from clusterability.graphs.kernels import check_norm
+from clusterability.graphs.channels import check_norm
 from clusterability.networks.cnn import CNN
 from clusterability.networks.mlp import MLP
 from clusterability.networks.torchvision import Classifier
@@ -42,7 +42,7 @@ class Run:
     after_epoch : int, optional
         Measure after so many epochs, counted through training and pruning, instead of at the end.
     kernel_norm : {"induced", "entrywise", "frobenius"}
-        What an edge between two channels weighs, see :func:`clusterability.graphs.kernels.kernel_norms`.
+        What an edge between two channels weighs, see :func:`clusterability.graphs.channels.kernel_norms`.
     fold_normalization : bool
         Whether batch normalization is folded into these norms, see
         :func:`clusterability.networks.cnn.channel_matrices`.

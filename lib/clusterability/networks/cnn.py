@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clusterability.base.errors import InputError
-from clusterability.graphs.kernels import check_norm, kernel_norms
+from clusterability.graphs.channels import check_norm, kernel_norms
 from clusterability.networks.mlp import glorot_uniform, group_factors
 
 if TYPE_CHECKING:
@@ -248,7 +248,7 @@ def channel_matrices(
     Parameters
     ----------
     norm : str
-        See :func:`clusterability.graphs.kernels.kernel_norms`.
+        See :func:`clusterability.graphs.channels.kernel_norms`.
     fold : bool
         Whether a channel's norms are multiplied by |γ| / sqrt(σ² + ε) of its batch normalization.
 
