@@ -24,11 +24,11 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from clusterability.base.threads import available_cores, one_thread
-from clusterability.clustering.measure import Measurement, measure, shuffled
+from clusterability.clustering.measure import Measurement, measure
 from clusterability.clustering.ncut import ncut
 from clusterability.clustering.spectral import laplacian_eigenpairs
 from clusterability.data.catalogue import Dataset
-from clusterability.graphs.layered import LayeredGraph, layered_graph, without_isolated
+from clusterability.graphs.layered import LayeredGraph
 from clusterability.lesions.lesion import LesionedNetwork
 from clusterability.networks.mlp import MLP, initialize
 from clusterability.penalties.eigenvalues import eigenvalue_gradient, smallest_eigenpairs
@@ -105,11 +105,11 @@ def report(name: str, ours: list[float], theirs: list[float], unit: str, count: 
 def bench_null_test(rounds: int) -> None:
     measurement = Measurement(n_clusters=12, n_shuffles=50)
     for name, sparsity, sparse in (("unpruned", 0.0, False), ("pruned", 0.9, True)):
-        kept, _ = without_isolated(random_network(sparsity))
-        graphs = [layered_graph(kept)]
+        kept, _ = LayeredGraph.of(random_network(sparsity)).without_isolated()
+        graphs = [kept]
         for seed in range(measurement.n_shuffles):
-            candidate, _ = without_isolated(shuffled(kept, "layer", np.random.default_rng(seed)))
-            graphs.append(layered_graph(candidate))
+            candidate, _ = kept.shuffled("layer", np.random.default_rng(seed)).without_isolated()
+            graphs.append(candidate)
         measure(kept, Measurement(12, 2), seed=0)  # compiles, if nothing has been compiled before
         scikit_learn_ncuts(graphs[:2], 12, sparse=sparse)
         ours, theirs, gaps = [], [], []
@@ -167,7 +167,7 @@ def derivative_by_single_weights(matrices: Sequence[np.ndarray], n_eigenvalues: 
     The way of the released experiments: a loop over the weights in Python, which for each of them
     multiplies and sums over all neurons that its two ends are joined to.
     """
-    graph = layered_graph(matrices)
+    graph = LayeredGraph.of(matrices)
     _, vectors = laplacian_eigenpairs(graph, n_eigenvalues + 1)
     outer = vectors[:, 1:] @ vectors[:, 1:].T
     degree, adjacency = graph.degree, graph.adjacency.toarray()

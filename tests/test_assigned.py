@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from clusterability.base.errors import InputError
 from clusterability.clustering.measure import Measurement, measure
 from clusterability.clustering.ncut import ncut
-from clusterability.graphs.layered import layered_graph
+from clusterability.graphs.layered import LayeredGraph
 from clusterability.networks.mlp import MLP
 from clusterability.networks.network import random_groups
 from clusterability.penalties.given_groups import assigned_cut
@@ -30,7 +30,7 @@ def test_it_is_the_ncut_of_the_groups(matrices, n_groups, seed):
     groups = [rng.integers(0, n_groups, size) for size in sizes]
     weights = [torch.tensor(matrix, dtype=torch.float64)[None] for matrix in matrices]
     cut, _ = assigned_cut(weights, members_of(groups, n_groups))
-    assert float(cut) == pytest.approx(ncut(layered_graph(matrices), np.concatenate(groups)), abs=1e-6)
+    assert float(cut) == pytest.approx(ncut(LayeredGraph.of(matrices), np.concatenate(groups)), abs=1e-6)
 
 
 def test_the_gradient_is_that_of_central_differences():
@@ -78,7 +78,7 @@ def test_the_penalty_lowers_the_cut_of_its_groups_and_the_graph_s(digits):
     assert plain[60].scores["penalty"] == 0
 
     def cut(network):
-        return measure(network.weights, Measurement(10, 0), 0).ncut
+        return measure(LayeredGraph.of(network.weights), Measurement(10, 0), 0).ncut
 
     assert cut(penalized[60]) < 0.7 * cut(plain[60])
 

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch.nn.utils import prune
 
 from clusterability.clustering.measure import Measurement, measure
+from clusterability.graphs.layered import LayeredGraph
 from clusterability.networks.files import read_matrices
 from clusterability.networks.mlp import MLP, initialize
 from clusterability.notebooks import figures, pages
@@ -41,7 +42,7 @@ def save_npz(path, matrices):
 def test_measure_prints_what_the_library_measures(in_folder, matrices):
     save_npz("net.npz", matrices)
     report = measured("net.npz", "--seed", 5)
-    expected = measure(matrices, Measurement(3, 6), seed=5)
+    expected = measure(LayeredGraph.of(matrices), Measurement(3, 6), seed=5)
     assert list(report) == KEYS
     assert report["ncut"] == expected.ncut
     assert report["z"] == expected.z

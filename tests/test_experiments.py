@@ -21,6 +21,7 @@ from clusterability.experiments import store
 from clusterability.experiments.grid import Run, architecture, grid, recipes, select, untrained_grid
 from clusterability.experiments.rows import NetworkRow
 from clusterability.experiments.run import at_hand, check_device
+from clusterability.graphs.layered import LayeredGraph
 from clusterability.networks.mlp import MLP
 from clusterability.training import loop
 from clusterability.training.train import Training, train
@@ -112,7 +113,7 @@ def test_a_row_holds_what_training_and_measuring_give(project, digits, pruned):
     row = run([one]).iloc[0]
     [(_, states)] = train([one.network], digits)
     network = states[2 if pruned else 1]
-    measured = measure(network.weights, Measurement(3, 3), 7)
+    measured = measure(LayeredGraph.of(network.weights), Measurement(3, 3), 7)
     expected = {
         **network.scores, "ncut": measured.ncut, "z": measured.z, "p": measured.p,
         "shuffled_mean": measured.shuffled_ncuts.mean(), "shuffled_sd": measured.shuffled_ncuts.std(),
@@ -500,7 +501,7 @@ def test_networks_along_training_are_measured_after_their_epochs(project, comput
     [(_, states)] = train([one.network], digits, keep_epochs=[0, 1])
     for epoch, row in zip(range(4), rows.itertuples(), strict=True):
         assert row.test_accuracy == pytest.approx(states[epoch].scores["test_accuracy"])
-        assert row.ncut == pytest.approx(measure(states[epoch].weights, Measurement(3, 2), 0).ncut)
+        assert row.ncut == pytest.approx(measure(LayeredGraph.of(states[epoch].weights), Measurement(3, 2), 0).ncut)
     run([one])  # the end of training is among them: nothing is trained again
     assert computed == {"trained": 1, "measured": 5}
     run([replace(moments[1], after_epoch=1, measurement=Measurement(4, 2))])

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 from clusterability.base.errors import InputError
 from clusterability.clustering.kmeans import kmeans
 from clusterability.clustering.spectral import embedding
-from clusterability.graphs.layered import layered_graph
+from clusterability.graphs.layered import LayeredGraph
 from helpers import random_network
 
 
@@ -28,14 +28,14 @@ def blobs(seed):
 
 def spectral_points(seed):
     matrices = random_network([150, 80, 80, 10], np.random.default_rng(seed), density=0.3)
-    return embedding(layered_graph(matrices), 8)
+    return embedding(LayeredGraph.of(matrices), 8)
 
 
 def heavy_tailed_points(seed):
     """An embedding in which vertices of tiny degree lie far out."""
     rng = np.random.default_rng(seed)
     matrices = random_network([100, 60, 60, 10], rng)
-    return embedding(layered_graph([m * np.exp(2 * rng.normal(size=m.shape)) for m in matrices]), 8)
+    return embedding(LayeredGraph.of([m * np.exp(2 * rng.normal(size=m.shape)) for m in matrices]), 8)
 
 
 @pytest.mark.parametrize("make_points", [blobs, spectral_points, heavy_tailed_points])

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 from clusterability.clustering.measure import Measurement, measure
 from clusterability.experiments.grid import architecture
+from clusterability.graphs.layered import LayeredGraph
 from clusterability.lesions import lesion as lesions
 from clusterability.networks.files import read_network
 from clusterability.training.train import NetworkSpec, Training, train
@@ -37,7 +38,7 @@ def test_lesion_prints_what_the_library_finds(in_folder, network, digits):
     save_npz(network)
     report = lesioned("net.npz", "--seed", 3)
     assert report["test_accuracy"] == pytest.approx(network.scores["test_accuracy"])
-    labels = measure(network.weights, Measurement(4, 0), 3).labels
+    labels = measure(LayeredGraph.of(network.weights), Measurement(4, 0), 3).labels
     on_test = lesions.LesionedNetwork(network.weights, network.biases, *digits.flat("test"))
     expected = lesions.single_lesions(on_test, lesions.sub_modules(labels), 10, 3)
     assert len(report["sub_modules"]) == len(expected)

@@ -13,6 +13,7 @@ from clusterability.experiments import rows as filling
 from clusterability.experiments import run as running
 from clusterability.experiments import store
 from clusterability.experiments.rows import ConditionalRow, LesionRow
+from clusterability.graphs.layered import LayeredGraph
 from clusterability.lesions import importance
 from clusterability.lesions import lesion as lesions
 from clusterability.training.train import Training, train
@@ -64,7 +65,7 @@ def test_single_lesions_are_those_of_the_library_and_kept(project, digits, forbi
     rows = run(runs)
     assert list(rows.columns) == list(store._kinds(LesionRow))
     network = trained(runs[0].network, digits)
-    labels = measure(network.weights, Measurement(3, 0), 0).labels
+    labels = measure(LayeredGraph.of(network.weights), Measurement(3, 0), 0).labels
     modules = lesions.sub_modules(labels)
     own = rows[(rows["condition"] == "Control") & (rows["clustering"] == "spectral")]
     assert own[["layer", "cluster", "n_neurons"]].to_numpy().tolist() == [
@@ -109,7 +110,7 @@ def test_clusters_silenced_as_a_whole_come_with_their_volume(project, digits):
     [one] = grid(conditions={"Control": {}})
     row = run([replace(one, kind="clusters")]).iloc[0]
     network = trained(one.network, digits)
-    measured = measure(network.weights, Measurement(3, 0), 0)
+    measured = measure(LayeredGraph.of(network.weights), Measurement(3, 0), 0)
     np.testing.assert_allclose(row["volume_shares"], measured.volume_shares, rtol=1e-5)
     sizes = [sum(int((layer == cluster).sum()) for layer in measured.labels[1:-1]) for cluster in range(3)]
     assert sorted(row["hidden_neurons"]) == sorted(sizes)

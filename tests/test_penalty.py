@@ -12,6 +12,7 @@ from clusterability.base import files as paths
 from clusterability.base.errors import InputError
 from clusterability.base.threads import one_thread
 from clusterability.clustering.measure import Measurement, measure
+from clusterability.graphs.layered import LayeredGraph
 from clusterability.penalties.eigenvalues import smallest_eigenpairs
 from clusterability.penalties.module import ClusterabilityPenalty
 from helpers import random_network
@@ -139,7 +140,7 @@ def test_the_documented_example_makes_a_user_s_network_more_clusterable(digits):
         with torch.no_grad():
             accuracy = float((names["model"](x).argmax(1) == y).float().mean())
         weights = [layer.weight.detach().numpy() for layer in names["model"] if isinstance(layer, nn.Linear)]
-        return measure(weights, Measurement(n_clusters=4, n_shuffles=0), 0).ncut, accuracy
+        return measure(LayeredGraph.of(weights), Measurement(n_clusters=4, n_shuffles=0), 0).ncut, accuracy
 
     plain = re.sub(r" \+ [\d.]+ \* penalty\(model\)", "", example)
     assert plain != example

@@ -10,7 +10,7 @@ from torch.nn import functional
 from clusterability.base.errors import InputError
 from clusterability.base.torchvision import import_torchvision
 from clusterability.graphs.channels import channel_graph
-from clusterability.graphs.layered import layered_graph
+from clusterability.graphs.layered import LayeredGraph
 from clusterability.graphs.tracing import trace
 
 
@@ -54,7 +54,7 @@ def scale(normalization):
 def test_an_mlp_equals_its_layered_graph():
     model = nn.Sequential(nn.Flatten(), nn.Linear(16, 9), nn.ReLU(), nn.Dropout(), nn.Linear(9, 7), nn.Linear(7, 3))
     matrices = [layer.weight.detach().numpy() for layer in model if isinstance(layer, nn.Linear)]
-    expected = layered_graph(matrices).adjacency.toarray()
+    expected = LayeredGraph.of(matrices).adjacency.toarray()
     for shape in ((16,), (1, 4, 4)):
         names, found = adjacency(model, shape)
         assert names == ("input", "1", "4", "5")

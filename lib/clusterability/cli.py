@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -140,16 +141,16 @@ def measure(network, clusters, shuffles, seed, null_model, as_json, **options) -
     file, or a torch state_dict (.pt, .pth, .bin); or a model: torchvision:NAME[:WEIGHTS], where WEIGHTS
     may be random; module.path:factory, for a model of your own; or a file with --architecture.
     """
-    from clusterability.base.threads import available_cores
-    from clusterability.clustering.measure import Measurement
-    from clusterability.clustering.measure import measure as measured
+    from clusterability import your_network
 
     if shuffles < 1:
         raise InputError(f"{shuffles} shuffles asked for: at least 1 is needed")
-    measurement = Measurement(clusters, shuffles, null_model)
-    weights, structure = _network(network, seed, **options)
+    graph = your_network.graph(network, seed=seed, **options)
     with click.progressbar(length=shuffles + 1, label="clusterings", file=sys.stderr) as bar:
-        result = measured(weights, measurement, seed, workers=available_cores(), progress=lambda: bar.update(1))
+        result = your_network.measure(
+            graph, clusters, shuffles, seed, null_model=null_model, progress=lambda: bar.update(1)
+        )
+    structure = {"edges": graph.n_edges, "layers": list(graph.layer_names)} if hasattr(graph, "layer_names") else {}
     report = {
         "ncut": result.ncut,
         "shuffled_mean": float(result.shuffled_ncuts.mean()),
@@ -180,33 +181,6 @@ def measure(network, clusters, shuffles, seed, null_model, as_json, **options) -
         click.echo(f"beware         {dead} (dead neurons; the n-cut says little about the others)")
 
 
-def _network(network, seed, *, architecture, input_shape, part, input_layer, norm, fold):
-    """What ``measure`` measures, and what its report says of a model's structure."""
-    from clusterability.graphs.channels import channel_graph, check_part
-    from clusterability.graphs.kernels import check_norm
-    from clusterability.graphs.tracing import trace
-    from clusterability.networks import torchvision as models
-    from clusterability.networks.files import read_matrices
-
-    named = models.is_name(network) and not Path(network).exists()
-    if named and architecture:
-        raise InputError(f"--architecture is for a file, but {network} names a model already")
-    if not named and not architecture:
-        given = {"input-shape": input_shape, "part": part, "input-layer": input_layer, "norm": norm, "fold": fold}
-        for option, value in given.items():
-            if value is not None:
-                raise InputError(f"--{option} is for models, but {network} is taken for an MLP's file")
-        return read_matrices(Path(network)), {}
-    check_part(part)
-    check_norm(norm or "induced")
-    shape = None if input_shape is None else models.parse_shape(input_shape)
-    model = models.by_name(network, seed) if named else models.torchvision_model_from(Path(network), architecture)
-    shape = shape or (models.IMAGE if architecture or network.startswith(models.PREFIX) else models.width(model))
-    layers = trace(model, shape, fold_normalization=fold is not False)
-    graph = channel_graph(layers, part=part, input_layer=input_layer, norm=norm or "induced")
-    return graph, {"edges": graph.n_edges, "layers": list(graph.layer_names)}
-
-
 @main.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--dataset", required=True, metavar="NAME", help="On whose test examples the network is scored.")
@@ -220,37 +194,26 @@ def lesion(file, dataset, clusters, shuffles, seed, as_json) -> None:
     FILE: as for measure; biases are bias0, bias1, … in an .npz, NAME.bias beside NAME.weight elsewhere,
     and zero where the file has none. Hidden neurons are taken to be ReLU.
     """
-    from clusterability.base.threads import available_cores
-    from clusterability.clustering.measure import Measurement
-    from clusterability.clustering.measure import measure as measured
-    from clusterability.data import load as datasets
+    from clusterability import your_network
     from clusterability.data.catalogue import TITLES
-    from clusterability.lesions import importance
-    from clusterability.lesions import lesion as lesions
-    from clusterability.networks.files import read_network
 
     if shuffles < 1:
         raise InputError(f"{shuffles} shuffles asked for: at least 1 is needed")
-    measurement = Measurement(clusters, n_shuffles=0)
-    weights, biases = read_network(file)
-    lesions.check_fits(weights, *datasets.dimensions(dataset))
-    data = datasets.load(dataset)
-    if data.regression:
-        raise InputError(f"{dataset} is a regression: lesions are scored by accuracy, on classes")
-    labels = measured(weights, measurement, seed).labels
-    network = lesions.LesionedNetwork(weights, biases, *data.flat("test"))
-    modules = lesions.sub_modules(labels)
-    with click.progressbar(length=len(modules), label="lesions", file=sys.stderr) as bar:
-        made = lesions.single_lesions(
-            network, modules, shuffles, seed, workers=available_cores(), progress=lambda _: bar.update(1)
-        )
-    lines = importance.of_lesions(made)
+    with ExitStack() as bars:
+
+        def show(n_modules: int):
+            bar = bars.enter_context(click.progressbar(length=n_modules, label="lesions", file=sys.stderr))
+            return lambda: bar.update(1)
+
+        rows = your_network.lesion(file, dataset, clusters, shuffles, seed, progress=show)
+    before = float(rows["test_accuracy"].iloc[0])
+    columns = ["layer", "cluster", "n_neurons", "share", "accuracy", "drop", "z", "released_p", "q", "kind"]
+    lines = rows[columns].rename(columns={"released_p": "p"}).to_dict("records")
+    lines = [line | {"z": None if line["z"] != line["z"] else line["z"]} for line in lines]
     if as_json:
-        click.echo(json.dumps({"test_accuracy": made[0].before, "sub_modules": lines}))
+        click.echo(json.dumps({"test_accuracy": before, "sub_modules": lines}))
         return
-    click.echo(
-        f"test accuracy  {made[0].before:.4f}  ({TITLES[dataset]}; {clusters} clusters, {shuffles} random lesions)"
-    )
+    click.echo(f"test accuracy  {before:.4f}  ({TITLES[dataset]}; {clusters} clusters, {shuffles} random lesions)")
     click.echo("layer  cluster  neurons  of layer   accuracy      drop         z        p  kind")
     for line in lines:
         z = "–" if line["z"] is None else f"{line['z']:.1f}"

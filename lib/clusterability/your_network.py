@@ -22,7 +22,7 @@ from clusterability.clustering.measure import Clusterability, Measurement
 from clusterability.clustering.measure import measure as measured
 from clusterability.clustering.ncut import Clustering, spectral_clustering
 from clusterability.graphs.graph import Graph, MatrixGraph
-from clusterability.graphs.layered import layered_graph
+from clusterability.graphs.layered import LayeredGraph
 from clusterability.networks.files import read_matrices, read_network
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def graph(
     architecture : str, optional
         torchvision's classifier whose state_dict the file ``network`` is.
     input_shape : sequence of int, optional
-        Of one example, of a model: by default (3, 224, 224) for torchvision's, else what its first linear layer reads.
+        Of one example, of a model; by default (3, 224, 224) for torchvision's, else what a first linear layer reads.
     part : {"convolutional", "dense", "all"}, optional
         Of a model, whose units are vertices; by default the convolutions', or all of a model without any.
     input_layer : bool, optional
@@ -84,7 +84,7 @@ def graph(
         if named or architecture:
             return _graph_by_name(network, architecture, seed, **options)
         _refuse(options, f"{network} is taken for an MLP's file")
-        return layered_graph(read_matrices(Path(network)))
+        return LayeredGraph.of(read_matrices(Path(network)))
     if "torch" in sys.modules and isinstance(network, sys.modules["torch"].nn.Module):
         return _graph_of_model(network, **options)
     _refuse(options | {"architecture": architecture}, "the network is given by its matrices")
@@ -92,7 +92,7 @@ def graph(
         return network
     if scipy.sparse.issparse(network) or (isinstance(network, np.ndarray) and network.ndim == 2):
         return MatrixGraph.of(network)
-    return layered_graph([np.asarray(matrix) for matrix in network])
+    return LayeredGraph.of([np.asarray(matrix) for matrix in network])
 
 
 def _refuse(options: dict[str, Any], reason: str) -> None:
@@ -264,7 +264,7 @@ def lesion(
     loaded = data.load(dataset)
     if loaded.regression:
         raise InputError(f"{dataset} is a regression: lesions are scored by accuracy, on classes")
-    labels = measured(layered_graph(weights), measurement, seed).labels
+    labels = measured(LayeredGraph.of(weights), measurement, seed).labels
     on_test = lesion.LesionedNetwork(weights, biases, *loaded.flat("test"))
     modules = lesion.sub_modules(labels)
     tell = progress(len(modules)) if progress else lambda: None

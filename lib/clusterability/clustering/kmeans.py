@@ -51,7 +51,7 @@ def kmeans(points: np.ndarray, n_clusters: int, n_init: int, seed: int) -> tuple
     >>> labels.tolist(), round(inertia, 6)
     ([0, 0, 1, 1], 0.04)
     """
-    n, d = points.shape
+    n = len(points)
     if not 1 <= n_clusters <= n:
         raise InputError(f"{n_clusters} clusters asked of {n} points")
     if n_init < 1:

@@ -5,27 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse
 
 from clusterability.base.errors import InputError
 from clusterability.clustering.kmeans import kmeans
-from clusterability.clustering.spectral import Graph, count_vertices, degrees, embedding
-from clusterability.graphs.channels import ChannelGraph
-from clusterability.graphs.layered import LayeredGraph
+from clusterability.clustering.spectral import embedding
+from clusterability.graphs.graph import Graph
 
 
 @dataclass(frozen=True, eq=False)
 class Clustering:
-    """A partition of a graph's vertices and its normalized cut.
+    """A partition of a graph's vertices."""
 
-    Attributes
-    ----------
-    labels : ndarray (n_vertices,) of int64, in 0 ... n_clusters − 1
-    ncut : float in [0, n_clusters]
-    """
-
-    labels: np.ndarray
-    ncut: float
+    labels: np.ndarray  # (n_vertices,) of int64, in 0 ... n_clusters − 1
+    ncut: float  # in [0, n_clusters]
 
 
 def n_starts(n_vertices: int) -> int:
@@ -45,7 +37,7 @@ def spectral_clustering(
 
     Parameters
     ----------
-    graph : LayeredGraph, ChannelGraph, or symmetric adjacency (n, n), sparse or dense
+    graph : Graph
         Without vertices of degree 0.
     n_clusters : int
     seed : int
@@ -63,15 +55,14 @@ def spectral_clustering(
     InputError
         Fewer than 2 clusters, or more clusters than vertices.
 
-    >>> from clusterability.graphs.layered import layered_graph
-    >>> two_parts = layered_graph([np.kron(np.eye(2), np.ones((3, 3)))])
+    >>> from clusterability.graphs.layered import LayeredGraph
+    >>> two_parts = LayeredGraph.of([np.kron(np.eye(2), np.ones((3, 3)))])
     >>> spectral_clustering(two_parts, 2, seed=0).ncut
     0.0
     """
-    n = count_vertices(graph)
-    check_n_clusters(n_clusters, n)
+    check_n_clusters(n_clusters, graph.n_vertices)
     coordinates = embedding(graph, n_eigenvectors or n_clusters)
-    labels, _ = kmeans(coordinates, n_clusters, n_init or n_starts(n), seed)
+    labels, _ = kmeans(coordinates, n_clusters, n_init or n_starts(graph.n_vertices), seed)
     return Clustering(labels, ncut(graph, labels, volume_epsilon))
 
 
@@ -88,8 +79,8 @@ def ncut(graph: Graph, labels: np.ndarray, volume_epsilon: float = 0.0) -> float
 
     Parameters
     ----------
-    graph : LayeredGraph, ChannelGraph, or symmetric adjacency (n, n), sparse or dense
-    labels : ndarray (n,) of int, 0 or more
+    graph : Graph
+    labels : ndarray (n_vertices,) of int, 0 or more
     volume_epsilon : float
         ε. The released experiments have 10⁻⁸ there, so that a cluster of still smaller volume is free.
 
@@ -98,35 +89,22 @@ def ncut(graph: Graph, labels: np.ndarray, volume_epsilon: float = 0.0) -> float
     float
         Between 0 and the number of clusters; clusters without vertices count nothing.
 
-    >>> tiny = np.array([[0, 1e-12, 0], [1e-12, 0, 1], [0, 1, 0]])
+    >>> from clusterability.graphs.graph import MatrixGraph
+    >>> tiny = MatrixGraph.of(np.array([[0, 1e-12, 0], [1e-12, 0, 1], [0, 1, 0]]))
     >>> [round(ncut(tiny, np.array([0, 1, 1]), epsilon), 3) for epsilon in (0, 1e-8)]
     [1.0, 0.0]
     """
     n_clusters = int(labels.max()) + 1
     one_hot = np.zeros((len(labels), n_clusters))
     one_hot[np.arange(len(labels)), labels] = 1
-    volume = np.bincount(labels, degrees(graph), n_clusters)
-    if isinstance(graph, LayeredGraph):
-        within = np.zeros(n_clusters)
-        parts = np.split(one_hot, np.cumsum(graph.layer_sizes)[:-1])
-        for layer, block in enumerate(graph.blocks):
-            within += 2 * ((block @ parts[layer]) * parts[layer + 1]).sum(axis=0)
-    else:
-        times = graph.times if isinstance(graph, ChannelGraph) else scipy.sparse.csr_array(graph).dot
-        within = (times(one_hot) * one_hot).sum(axis=0)
+    volume, within = np.bincount(labels, graph.degree, n_clusters), graph.within(one_hot)
     occupied = volume > 0
     within, volume = within[occupied], volume[occupied]
     return float((np.maximum(1 - within / volume, 0) * (volume / (volume + volume_epsilon))).sum())
 
 
 def shares(labels: np.ndarray, amounts: np.ndarray) -> np.ndarray:
-    """Share of a quantity that falls to each cluster.
-
-    Parameters
-    ----------
-    labels : ndarray (n,) of int, 0 or more
-    amounts : ndarray (n,)
-        Degrees, for shares of the volume; ones, for shares of the vertices.
+    """Share (n_clusters,) of amounts (n,) that falls to each cluster: degrees give shares of the volume.
 
     >>> shares(np.array([0, 0, 1]), np.array([1.0, 1.0, 2.0])).tolist()
     [0.5, 0.5]

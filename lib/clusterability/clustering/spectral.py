@@ -6,17 +6,14 @@ eigenvalues are the largest ones of the normalized adjacency D^(−1/2) A D^(−
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import scipy.linalg
-import scipy.sparse
-import scipy.sparse.csgraph
 import scipy.sparse.linalg
 
 from clusterability.base.errors import InputError
-from clusterability.graphs.channels import ChannelGraph
-from clusterability.graphs.layered import LayeredGraph
-
-Graph = LayeredGraph | ChannelGraph | scipy.sparse.sparray | np.ndarray
+from clusterability.graphs.graph import Graph, MatrixGraph
 
 # Up to this many vertices a dense eigensolver beats Lanczos iterations.
 _DENSE_VERTICES = 1000
@@ -25,63 +22,31 @@ _DENSE_VERTICES = 1000
 _SMALLEST_SINGULAR_VALUE = 1e-4
 
 
-def count_vertices(graph: Graph) -> int:
-    """Number of vertices of a graph in any of its forms."""
-    return graph.n_vertices if isinstance(graph, LayeredGraph | ChannelGraph) else graph.shape[0]
-
-
-def degrees(graph: Graph) -> np.ndarray:
-    """Sum of edge weights at every vertex (n,) of a graph in any of its forms."""
-    if isinstance(graph, LayeredGraph | ChannelGraph):
-        return graph.degree
-    return np.asarray(graph.sum(axis=0)).ravel()
-
-
 def laplacian_eigenpairs(graph: Graph, n_pairs: int) -> tuple[np.ndarray, np.ndarray]:
-    """Smallest eigenvalues of the symmetric normalized Laplacian, and their eigenvectors.
-
-    Parameters
-    ----------
-    graph : LayeredGraph, ChannelGraph, or symmetric adjacency (n, n), sparse or dense
-        Without vertices of degree 0.
-    n_pairs : int
-        How many, the trivial eigenvalue 0 included.
-
-    Returns
-    -------
-    eigenvalues : ndarray (n_pairs,) ascending, in [0, 2]
-    eigenvectors : ndarray (n, n_pairs), orthonormal columns, in the order of the graph's vertices
-
-    Raises
-    ------
-    InputError
-        More pairs than vertices, or fewer than one.
-    """
-    n = count_vertices(graph)
-    if not 1 <= n_pairs <= n:
-        raise InputError(f"{n_pairs} eigenvectors asked of a graph of {n} vertices")
-    if isinstance(graph, LayeredGraph):
+    """The smallest eigenvalues (n_pairs,) of the normalized Laplacian, ascending, 0 included, and orthonormal
+    eigenvectors (n_vertices, n_pairs); InputError for more than there are, and for vertices of degree 0."""
+    if not 1 <= n_pairs <= graph.n_vertices:
+        raise InputError(f"{n_pairs} eigenvectors asked of a graph of {graph.n_vertices} vertices")
+    if (graph.degree <= 0).any():
+        raise InputError("the graph has vertices of degree 0: delete them first")
+    if graph.blocks is not None:
         pairs = _bipartite_eigenpairs(graph, n_pairs)
         if pairs is not None:
             return pairs
-        graph = graph.adjacency
+        graph = MatrixGraph(graph.adjacency)
     return _general_eigenpairs(graph, n_pairs)
 
 
 def embedding(graph: Graph, n_dimensions: int) -> np.ndarray:
-    """Coordinates of every vertex: Laplacian eigenvectors divided by sqrt(degree) (Shi & Malik, 2000).
+    """Coordinates (n_vertices, n_dimensions): Laplacian eigenvectors, the first included, divided by sqrt(degree).
 
-    These are eigenvectors of the random-walk Laplacian; the constant one is included.
-
-    Returns
-    -------
-    ndarray (n, n_dimensions)
+    These are eigenvectors of the random-walk Laplacian (Shi & Malik, 2000), of which the first is constant.
     """
     _, vectors = laplacian_eigenpairs(graph, n_dimensions)
-    return vectors / np.sqrt(degrees(graph))[:, None]
+    return vectors / np.sqrt(graph.degree)[:, None]
 
 
-def _bipartite_eigenpairs(graph: LayeredGraph, n_pairs: int) -> tuple[np.ndarray, np.ndarray] | None:
+def _bipartite_eigenpairs(graph: Graph, n_pairs: int) -> tuple[np.ndarray, np.ndarray] | None:
     """Eigenpairs by way of the smaller side of a layered graph, or None where that is not enough.
 
     Odd layers are joined to even layers only, so the normalized adjacency is [[0, B], [Bᵀ, 0]]. Its
@@ -89,11 +54,10 @@ def _bipartite_eigenpairs(graph: LayeredGraph, n_pairs: int) -> tuple[np.ndarray
     B Bᵀ, which is as small as the smaller side, v = Bᵀ u / σ: exact, and some forty times less work.
     """
     sizes = graph.layer_sizes
-    with np.errstate(divide="ignore"):
-        scales = [1 / np.sqrt(degree) for degree in graph.layer_degrees]
-    if any(not np.isfinite(scale).all() for scale in scales):
-        raise InputError("the graph has vertices of degree 0: delete them first")
-    normalized = [block * scales[layer + 1][:, None] * scales[layer] for layer, block in enumerate(graph.blocks)]
+    scales = graph.by_layer(1 / np.sqrt(graph.degree))
+    normalized = [
+        block * after[:, None] * before for block, (before, after) in zip(graph.blocks, pairwise(scales), strict=True)
+    ]
     parity = min((0, 1), key=lambda start: sum(sizes[start::2]))
     inner, outer = list(range(parity, len(sizes), 2)), list(range(1 - parity, len(sizes), 2))
 
@@ -130,45 +94,26 @@ def _bipartite_eigenpairs(graph: LayeredGraph, n_pairs: int) -> tuple[np.ndarray
     return np.maximum(1 - singular, 0), np.concatenate(parts) / np.sqrt(2)
 
 
-def _general_eigenpairs(graph: ChannelGraph | scipy.sparse.sparray | np.ndarray, n_pairs: int):
-    degree = degrees(graph)
-    if (degree <= 0).any():
-        raise InputError("the graph has vertices of degree 0: delete them first")
-    root, n = np.sqrt(degree), len(degree)
-    scale = 1 / root
-    dense = n <= max(_DENSE_VERTICES, 2 * n_pairs)
-    if isinstance(graph, ChannelGraph) and not dense:
-
-        def times(vectors: np.ndarray) -> np.ndarray:
-            columns = vectors.reshape(n, -1)
-            return scale[:, None] * graph.times(scale[:, None] * columns)
-
-        normalized = scipy.sparse.linalg.LinearOperator((n, n), times, matmat=times, dtype=np.float64)
-    else:
-        adjacency = graph.adjacency if isinstance(graph, ChannelGraph) else scipy.sparse.csr_array(graph)
-        normalized = scipy.sparse.diags_array(scale) @ adjacency @ scipy.sparse.diags_array(scale)
-    if dense:
+def _general_eigenpairs(graph: Graph, n_pairs: int) -> tuple[np.ndarray, np.ndarray]:
+    n, root = graph.n_vertices, np.sqrt(graph.degree)
+    if n <= max(_DENSE_VERTICES, 2 * n_pairs):
+        normalized = scipy.sparse.diags_array(1 / root) @ graph.adjacency @ scipy.sparse.diags_array(1 / root)
         values, vectors = scipy.linalg.eigh(normalized.toarray(), subset_by_index=[n - n_pairs, n - 1])
     else:
         known = _null_vectors(graph, root, n_pairs)
         values, vectors = np.ones(known.shape[1]), known[:, ::-1]
         if len(values) < n_pairs:
-            others = _leading_eigenpairs(normalized, n_pairs - len(values), root, known)
+            others = _leading_eigenpairs(graph.scaled(1 / root), n_pairs - len(values), root, known)
             values, vectors = np.append(others[0], values), np.hstack([others[1], vectors])
     return np.maximum(1 - values[::-1], 0), vectors[:, ::-1]
 
 
-def _null_vectors(
-    graph: ChannelGraph | scipy.sparse.sparray | np.ndarray, root: np.ndarray, at_most: int
-) -> np.ndarray:
+def _null_vectors(graph: Graph, root: np.ndarray, at_most: int) -> np.ndarray:
     """Orthonormal vectors (n, parts) of eigenvalue 0 of a graph in several parts, those of largest volume first.
 
     Lanczos iterations start from one vector, and can miss copies of an eigenvalue. (n, 0) if there is one part.
     """
-    if isinstance(graph, ChannelGraph):
-        part = graph.components()
-    else:
-        part = scipy.sparse.csgraph.connected_components(graph, directed=False)[1]
+    part = graph.components()
     if not part.any():
         return np.zeros((len(root), 0))
     volumes = np.bincount(part, weights=root**2)

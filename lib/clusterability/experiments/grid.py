@@ -16,7 +16,7 @@ from clusterability.clustering.ncut import check_n_clusters
 from clusterability.data.catalogue import NONE
 from clusterability.data.load import dimensions, image_shape
 from clusterability.experiments.store import key_of
-from clusterability.graphs.kernels import check_norm
+from clusterability.graphs.channels import check_norm
 from clusterability.networks.cnn import CNN, check_channels
 from clusterability.networks.mlp import MLP
 from clusterability.networks.torchvision import Classifier

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
@@ -16,8 +16,8 @@ from clusterability.clustering.ncut import n_starts, shares
 from clusterability.data.catalogue import Dataset
 from clusterability.experiments.grid import Run
 from clusterability.experiments.store import Exact, Numbers
-from clusterability.graphs.channels import ChannelGraph
-from clusterability.graphs.layered import layered_graph
+from clusterability.graphs.graph import Graph
+from clusterability.graphs.layered import LayeredGraph
 from clusterability.lesions.importance import SMALL
 from clusterability.lesions.lesion import (
     Lesion,
@@ -172,7 +172,7 @@ class ClustersRow(Row):
 def _measured(run: Run, network: TrainedNetwork, dataset: Dataset | None, tell: Tell) -> Iterator[dict]:
     if run.trimmed:
         network = _trimmed(network, run, dataset)
-    measured = measure(_clustered(run, network), run.measurement, run.network.seed, workers=available_cores())
+    measured = measure(_graph(run, network), run.measurement, run.network.seed, workers=available_cores())
     tell(1)
     magnitudes = [np.abs(weight[weight != 0]) for weight in network.weights]
     small = math.nan if not magnitudes else np.mean(np.concatenate(magnitudes) < run.network.training.learning_rate)
@@ -215,19 +215,19 @@ def _trimmed(network: TrainedNetwork, run: Run, dataset: Dataset) -> TrainedNetw
     return TrainedNetwork(weights, network.biases, scores)
 
 
-def _clustered(run: Run, network: TrainedNetwork) -> Sequence[np.ndarray] | ChannelGraph:
+def _graph(run: Run, network: TrainedNetwork) -> Graph:
     """What is clustered of a run's network."""
     architecture = run.network.architecture
     if isinstance(architecture, Classifier):
         return architecture.graph(run.network.seed, norm=run.kernel_norm, fold=run.fold_normalization)
     if isinstance(architecture, CNN):
-        return channel_matrices(architecture, network, run.kernel_norm, run.fold_normalization)
-    return network.weights
+        return LayeredGraph.of(channel_matrices(architecture, network, run.kernel_norm, run.fold_normalization))
+    return LayeredGraph.of(network.weights)
 
 
 def _clustering(run: Run, network: TrainedNetwork) -> Clusterability:
     """The network clustered as the run measures it; its shuffles are not needed for that."""
-    return measure(_clustered(run, network), replace(run.measurement, n_shuffles=0), run.network.seed)
+    return measure(_graph(run, network), replace(run.measurement, n_shuffles=0), run.network.seed)
 
 
 def _on_test(network: TrainedNetwork, dataset: Dataset) -> LesionedNetwork:
@@ -291,7 +291,7 @@ def _clusters(run: Run, network: TrainedNetwork, dataset: Dataset, tell: Tell) -
     accuracies = cluster_accuracies(network.weights, network.biases, labels, *dataset.flat("test"))
     tell(1)
     everywhere = np.concatenate(labels)
-    degree = layered_graph(network.weights).degree
+    degree = LayeredGraph.of(network.weights).degree
     volumes = shares(everywhere[everywhere >= 0], degree[everywhere >= 0])
     order = np.argsort(-volumes, kind="stable")
     hidden = np.concatenate(labels[1:-1])

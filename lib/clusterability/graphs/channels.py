@@ -8,174 +8,140 @@ hundred megabytes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse
 import scipy.sparse.csgraph
+import scipy.sparse.linalg
 
 from clusterability.base.errors import InputError
-from clusterability.graphs.kernels import check_norm, kernel_norms
-from clusterability.graphs.tracing import Layer
+from clusterability.graphs.graph import Graph, permuted
 
+if TYPE_CHECKING:
+    from clusterability.graphs.tracing import Layer
+
+NORMS = ("induced", "entrywise", "frobenius")
 PARTS = ("convolutional", "dense", "all")
 
 
 @dataclass(frozen=True, eq=False)
 class Connection:
-    """What one layer reads.
+    """What one layer reads."""
 
-    Attributes
-    ----------
-    units : ndarray (units,) of int64
-        Vertices of the layer that reads.
-    norms : ndarray or csr_array (units, positions) of float64
-        Nonnegative; sparse for grouped convolutions, whose units read some positions only.
-    sources : tuple of ndarray (positions,) of int64
-        For every layer that is read, which vertex stands at each position, none at two of them; −1: none.
-    """
+    units: np.ndarray  # (units,) of int64: vertices of the layer that reads
+    norms: np.ndarray | scipy.sparse.csr_array  # (units, positions) of float64, not negative; sparse if grouped
+    reads: scipy.sparse.csr_array  # (positions, n_vertices): 1 where a vertex stands, at a sum several, never none
 
-    units: np.ndarray
-    norms: np.ndarray | scipy.sparse.csr_array
-    sources: tuple[np.ndarray, ...]
+    @cached_property
+    def read_by(self) -> scipy.sparse.csc_array:
+        """``reads`` transposed: kept, for products ask for it in every step."""
+        return self.reads.T
 
+    @property
     def entries(self) -> np.ndarray:
         """The norms that exist, in one axis: what a null model permutes. Not a copy."""
         return self.norms.data if scipy.sparse.issparse(self.norms) else self.norms.reshape(-1)
 
     def with_entries(self, entries: np.ndarray) -> Connection:
-        """The same connection with other norms at the places of :meth:`entries`."""
+        """The same connection with other norms at the places of :attr:`entries`."""
         if scipy.sparse.issparse(self.norms):
             norms = scipy.sparse.csr_array((entries, self.norms.indices, self.norms.indptr), self.norms.shape)
         else:
             norms = entries.reshape(self.norms.shape)
-        return Connection(self.units, norms, self.sources)
+        return replace(self, norms=norms)
 
     def trimmed(self) -> Connection:
         """The same connection without the positions at which no vertex stands."""
-        read = np.any([source >= 0 for source in self.sources], axis=0)
-        return Connection(self.units, _columns(self.norms, read), tuple(source[read] for source in self.sources))
+        read = np.diff(self.reads.indptr) > 0
+        return self if read.all() else Connection(self.units, self.norms[:, read], self.reads[read])
 
     @property
     def n_edges(self) -> int:
-        """Pairs of vertices joined; those that two positions join count once."""
-        read = np.concatenate([source[source >= 0] for source in self.sources])
-        vertices = np.unique(read)
-        if len(vertices) == len(read):
-            return sum(int((_columns(self.norms, source >= 0) != 0).sum()) for source in self.sources)
-        joined = np.zeros((len(self.units), len(vertices)), bool)
-        nonzero = self.norms.toarray() != 0 if scipy.sparse.issparse(self.norms) else self.norms != 0
-        for source in self.sources:
-            present = source >= 0
-            joined[:, np.searchsorted(vertices, source[present])] |= nonzero[:, present]
-        return int(joined.sum())
+        """Pairs of vertices that a norm joins which is not zero; those that two positions join count once."""
+        joined = self.norms != 0
+        if self.reads.sum(axis=0).max(initial=0) <= 1:  # no vertex stands at two positions
+            return int(joined.sum(axis=0) @ np.diff(self.reads.indptr))
+        return (scipy.sparse.csr_array(joined) @ self.reads).nnz
 
 
 @dataclass(frozen=True, eq=False)
-class ChannelGraph:
-    """A weighted undirected graph, kept as what every layer reads.
+class ChannelGraph(Graph):
+    """A weighted undirected graph, kept as what every layer reads."""
 
-    Attributes
-    ----------
-    layer_names : tuple of str
-        Paths of modules; "input".
-    layer_sizes : tuple of int
-        Vertices of every layer; they are numbered layer by layer.
-    connections : tuple of Connection
-    """
-
-    layer_names: tuple[str, ...]
+    layer_names: tuple[str, ...]  # paths of modules; "input"
     layer_sizes: tuple[int, ...]
     connections: tuple[Connection, ...]
-
-    @property
-    def n_vertices(self) -> int:
-        return sum(self.layer_sizes)
+    blocks = None
 
     @property
     def n_edges(self) -> int:
-        """Pairs of vertices that a weight joins which is not zero."""
         return sum(connection.n_edges for connection in self.connections)
 
     @cached_property
     def degree(self) -> np.ndarray:
-        """Sum of edge weights at every vertex (n_vertices,)."""
         return self.times(np.ones((self.n_vertices, 1)))[:, 0]
 
     def times(self, vectors: np.ndarray) -> np.ndarray:
-        """Adjacency times vectors (n_vertices, q) of float64."""
         result = np.zeros_like(vectors)
-        padded = np.concatenate([vectors, np.zeros_like(vectors[:1])])  # where −1 points
         for connection in self.connections:
-            read = sum(padded[source] for source in connection.sources)
-            result[connection.units] += connection.norms @ read
-            back = connection.norms.T @ vectors[connection.units]
-            for source in connection.sources:
-                present = source >= 0
-                result[source[present]] += back[present]
+            result[connection.units] += connection.norms @ (connection.reads @ vectors)
+            result += connection.read_by @ (connection.norms.T @ vectors[connection.units])
         return result
+
+    def scaled(self, scale: np.ndarray) -> scipy.sparse.linalg.LinearOperator:
+        n = self.n_vertices
+
+        def times(vectors: np.ndarray) -> np.ndarray:
+            return scale[:, None] * self.times(scale[:, None] * vectors.reshape(n, -1))
+
+        return scipy.sparse.linalg.LinearOperator((n, n), times, matmat=times, dtype=np.float64)
 
     @property
     def adjacency(self) -> scipy.sparse.csr_array:
-        """Symmetric adjacency (n_vertices, n_vertices), filled in."""
         one_way = scipy.sparse.csr_array((self.n_vertices, self.n_vertices))
         for connection in self.connections:
-            for source in connection.sources:
-                present = source >= 0
-                block = scipy.sparse.coo_array(_columns(connection.norms, present))
-                rows, columns = block.coords
-                places = (connection.units[rows], source[present][columns])
-                one_way = one_way + scipy.sparse.coo_array((block.data, places), one_way.shape).tocsr()
+            block = scipy.sparse.coo_array(scipy.sparse.csr_array(connection.norms) @ connection.reads)
+            rows, columns = block.coords
+            one_way += scipy.sparse.csr_array((block.data, (connection.units[rows], columns)), one_way.shape)
         return one_way + one_way.T
 
     def components(self) -> np.ndarray:
-        """Which connected component every vertex is in (n_vertices,) of int64."""
         ends, n_nodes = [], self.n_vertices  # nodes are the vertices, and the positions of every connection
         for connection in self.connections:
-            norms, positions = connection.norms, n_nodes + np.arange(connection.norms.shape[1])
-            n_nodes += len(positions)
-            if not scipy.sparse.issparse(norms) and norms.all():  # a star joins what all edges join
-                rows = np.append(np.arange(norms.shape[0]), np.zeros(norms.shape[1], int))
-                columns = np.append(np.zeros(norms.shape[0], int), np.arange(norms.shape[1]))
+            norms, n_positions = connection.norms, connection.norms.shape[1]
+            if not scipy.sparse.issparse(norms) and norms.size and norms.all():  # a star joins what all edges join
+                rows = np.append(np.arange(norms.shape[0]), np.zeros(n_positions, int))
+                columns = np.append(np.zeros(norms.shape[0], int), np.arange(n_positions))
             else:
                 rows, columns = norms.nonzero()
-            ends.append((connection.units[rows], positions[columns]))
-            is_read = np.bincount(columns, minlength=len(positions)) > 0
-            for source in connection.sources:
-                chosen = is_read & (source >= 0)
-                ends.append((positions[chosen], source[chosen]))
+            positions, vertices = connection.reads.nonzero()
+            joined = (np.bincount(columns, minlength=n_positions) > 0)[positions]
+            ends.append((connection.units[rows], n_nodes + columns))
+            ends.append((n_nodes + positions[joined], vertices[joined]))
+            n_nodes += n_positions
         first, second = (np.concatenate(side) for side in zip(*ends, strict=True))
-        joined = scipy.sparse.coo_array((np.ones(len(first), bool), (first, second)), (n_nodes, n_nodes))
-        labels = scipy.sparse.csgraph.connected_components(joined, directed=False)[1]
+        pairs = scipy.sparse.coo_array((np.ones(len(first), bool), (first, second)), (n_nodes, n_nodes))
+        labels = scipy.sparse.csgraph.connected_components(pairs, directed=False)[1]
         return np.unique(labels[: self.n_vertices], return_inverse=True)[1]
 
-    def without_isolated(self) -> tuple[ChannelGraph, list[np.ndarray]]:
-        """Delete the vertices of degree 0 (C, section 2.1).
+    def shuffled(self, null_model: str, rng: np.random.Generator) -> ChannelGraph:
+        moved = (c.with_entries(permuted(c.entries, null_model, rng)) for c in self.connections)
+        return replace(self, connections=tuple(moved))
 
-        Returns
-        -------
-        graph : ChannelGraph
-        present : list of ndarray of bool
-            Which vertices of every original layer are left.
-        """
+    def without_isolated(self) -> tuple[ChannelGraph, list[np.ndarray]]:
         kept = self.degree > 0
-        present = np.split(kept, np.cumsum(self.layer_sizes)[:-1])
+        present = self.by_layer(kept)
         if kept.all():
             return self, present
-        numbers = np.append(np.where(kept, np.cumsum(kept) - 1, -1), -1)
-        connections = []
+        numbers, connections = np.cumsum(kept) - 1, []
         for connection in self.connections:
             rows = kept[connection.units]
-            sources = tuple(numbers[source] for source in connection.sources)
-            connections.append(Connection(numbers[connection.units[rows]], connection.norms[rows], sources).trimmed())
-        sizes = tuple(int(layer.sum()) for layer in present)
-        return ChannelGraph(self.layer_names, sizes, tuple(connections)), present
-
-
-def _columns(norms: np.ndarray | scipy.sparse.csr_array, chosen: np.ndarray):
-    """The chosen columns; all of them without a copy."""
-    return norms if chosen.all() else norms[:, chosen]
+            left = Connection(numbers[connection.units[rows]], connection.norms[rows], connection.reads[:, kept])
+            connections.append(left.trimmed())
+        return ChannelGraph(self.layer_names, tuple(int(p.sum()) for p in present), tuple(connections)), present
 
 
 def channel_graph(
@@ -193,7 +159,7 @@ def channel_graph(
         Whether the units that the part reads from outside are vertices too: the model's input, or the
         convolutions before a dense part. By default only where there is no convolution.
     norm : str
-        Of kernels, see :func:`clusterability.graphs.kernels.kernel_norms`.
+        Of kernels, see :func:`kernel_norms`.
 
     Raises
     ------
@@ -225,40 +191,62 @@ def channel_graph(
     connections = []
     for index in inside:
         layer = layers[index]
-        sources = tuple(
-            np.where(places >= 0, places + first[source], -1)
-            for source, units in layer.sources.items()
-            if source in first
-            for places in _once_each(units)
-        )
-        if sources:
+        if any(source in first for source in layer.sources):
             units = first[index] + np.arange(layer.n_units)
             # What is read from outside the part is no edge, nor to be shuffled among the edges.
-            connections.append(Connection(units, _norms(layer, norm), sources).trimmed())
-    if not any(connection.entries().any() for connection in connections):
+            connections.append(Connection(units, _norms(layer, norm), _reads(layer, first, sum(sizes))).trimmed())
+    if not any(connection.entries.any() for connection in connections):
         raise InputError(f"the {part} part of the model has no edge: none of its layers reads another one of it")
     return ChannelGraph(tuple(layers[index].name for index in chosen), tuple(sizes), tuple(connections))
-
-
-def _once_each(units: np.ndarray) -> list[np.ndarray]:
-    """Units by position, split so that none stands twice in an array: a concatenation may repeat a layer.
-
-    >>> [part.tolist() for part in _once_each(np.array([0, 1, 1, -1]))]
-    [[0, 1, -1, -1], [-1, -1, 1, -1]]
-    """
-    parts = []
-    while (units >= 0).any():
-        first = np.zeros(len(units), bool)
-        first[np.unique(units, return_index=True)[1]] = True
-        parts.append(np.where(first, units, -1))
-        units = np.where(first, -1, units)
-    return parts
 
 
 def check_part(part: str | None) -> None:
     """Raise InputError if a model has no such part."""
     if part is not None and part not in PARTS:
         raise InputError(f"no part of a model is called {part!r}: choose from {', '.join(PARTS)}")
+
+
+def kernel_norms(kernel: np.ndarray, norm: str = "induced") -> np.ndarray:
+    """Norm (units, positions) of the kernel between every unit and every position that it reads, in float64.
+
+    Parameters
+    ----------
+    kernel : ndarray (units, positions, ...)
+        One kernel a pair: none, one or two axes behind; more for the entrywise norms.
+    norm : {"induced", "entrywise", "frobenius"}
+        The largest sum of absolute values in a column, as released; the sum of all absolute values; or
+        the root of the sum of squares. The same for a single number.
+
+    >>> kernel = np.array([[[[1.0, -2.0], [3.0, 0.0]]]])
+    >>> [round(float(kernel_norms(kernel, norm)[0, 0]), 4) for norm in NORMS]
+    [4.0, 6.0, 3.7417]
+    """
+    check_norm(norm)
+    behind = tuple(range(2, kernel.ndim))
+    if norm == "frobenius":
+        return np.sqrt(np.square(kernel, dtype=np.float64).sum(behind))
+    if norm == "induced" and kernel.ndim > 4:
+        raise InputError(
+            f"the induced norm is one of matrices, not of kernels with {kernel.ndim - 2} axes: choose another"
+        )
+    sizes = np.abs(kernel, dtype=np.float64)
+    return sizes.sum(2).max(2) if norm == "induced" and kernel.ndim == 4 else sizes.sum(behind)
+
+
+def check_norm(norm: str) -> None:
+    """Raise InputError if no kernel norm has this name."""
+    if norm not in NORMS:
+        raise InputError(f"no kernel norm is called {norm!r}: choose from {', '.join(NORMS)}")
+
+
+def _reads(layer: Layer, first: dict[int, int], n_vertices: int) -> scipy.sparse.csr_array:
+    """Which vertices stand at each position of a layer, of the layers whose first vertices are given."""
+    read = [(units, first[source]) for source, units in layer.sources.items() if source in first]
+    positions = np.concatenate([np.flatnonzero(units >= 0) for units, _ in read])
+    vertices = np.concatenate([units[units >= 0] + start for units, start in read])
+    order = np.argsort(positions, kind="stable")  # a sum adds in the order of its terms
+    ends = np.searchsorted(positions[order], np.arange(len(read[0][0]) + 1))
+    return scipy.sparse.csr_array((np.ones(len(order)), vertices[order], ends), (len(ends) - 1, n_vertices))
 
 
 def _norms(layer: Layer, norm: str) -> np.ndarray | scipy.sparse.csr_array:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import networkx
-import numpy as np
 import pandas as pd
 
 from clusterability.base.statistics import adjusted
@@ -61,7 +59,7 @@ def classified(rows: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     rows : DataFrame
-        Of the schema :data:`clusterability.experiments.store.LESIONS`.
+        Of lesions, see :class:`clusterability.experiments.rows.LesionRow`; or of one network, see :func:`rows_of`.
 
     Returns
     -------
@@ -73,7 +71,7 @@ def classified(rows: pd.DataFrame) -> pd.DataFrame:
     rows = rows.assign(
         share=rows["n_neurons"] / rows["layer_neurons"],
         drop=rows["test_accuracy"] - rows["accuracy"],
-        q=rows.groupby(NETWORK, sort=False)["p"].transform(lambda p: adjusted(p, "bh")),
+        q=rows.groupby([c for c in NETWORK if c in rows] or (lambda _: 0), sort=False)["p"].transform(adjusted),
     )
     sizes = list(zip(rows["n_neurons"], rows["layer_neurons"], rows["drop"].round(10), strict=True))
     released, corrected = rows["released_p"], rows["q"]
@@ -85,28 +83,22 @@ def classified(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def of_lesions(lesions: Sequence[Lesion]) -> list[dict]:
-    """What one network's lesions say, in plain numbers: ``layer``, ``cluster``, ``n_neurons``, ``share`` of the
-    layer, ``accuracy``, ``drop``, ``z`` (None if undefined), ``p`` as released, ``q`` corrected, ``kind``."""
-    corrected = adjusted(np.array([lesion.p for lesion in lesions]), "bh")
-    return [
+def rows_of(lesions: Sequence[Lesion]) -> pd.DataFrame:
+    """One network's lesions as rows that :func:`classified` takes."""
+    return pd.DataFrame(
         {
             "layer": lesion.module.layer,
             "cluster": lesion.module.cluster,
             "n_neurons": len(lesion.module.neurons),
-            "share": lesion.module.share,
+            "layer_neurons": len(lesion.module.candidates),
+            "test_accuracy": lesion.before,
             "accuracy": lesion.accuracy,
-            "drop": lesion.drop,
-            "z": None if math.isnan(lesion.z) else lesion.z,
-            "p": lesion.released_p,
-            "q": float(q),
-            "kind": kind(
-                len(lesion.module.neurons), len(lesion.module.candidates), round(lesion.drop, 10),
-                lesion.released_p < LEVEL, lesion.released_p,
-            ),
+            "z": lesion.z,
+            "released_p": lesion.released_p,
+            "p": lesion.p,
         }
-        for lesion, q in zip(lesions, corrected, strict=True)
-    ]  # fmt: skip
+        for lesion in lesions
+    )
 
 
 def clusters_that_matter(rows: pd.DataFrame) -> pd.Series:
@@ -115,7 +107,7 @@ def clusters_that_matter(rows: pd.DataFrame) -> pd.Series:
     Parameters
     ----------
     rows : DataFrame
-        Of the schema :data:`clusterability.experiments.store.CLUSTER_LESIONS`.
+        See :class:`clusterability.experiments.rows.ClustersRow`.
     """
     return rows["cluster_drops"].map(lambda drops: int((drops >= DROP).sum()))
 
@@ -148,7 +140,7 @@ def dependencies(pairs: pd.DataFrame, singles: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     pairs : DataFrame
-        Of the schema :data:`clusterability.experiments.store.CONDITIONAL`, one network's.
+        Of one network, see :class:`clusterability.experiments.rows.ConditionalRow`.
     singles : DataFrame
         As :func:`classified` gives them, of the same network.
 

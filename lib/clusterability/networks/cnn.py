@@ -250,7 +250,7 @@ def channel_matrices(
     Parameters
     ----------
     norm : str
-        See :func:`clusterability.graphs.kernels.kernel_norms`.
+        See :func:`clusterability.graphs.channels.kernel_norms`.
     fold : bool
         Whether a channel's norms are multiplied by |γ| / sqrt(σ² + ε) of its batch normalization.
 
