@@ -126,6 +126,7 @@ def code_cells(content):
 def assert_quick_preset_runs_again_to_the_same_bytes(figure, home, monkeypatch):
     """Run a page twice with what is computed kept in ``home``: first all is computed, then nothing."""
     monkeypatch.setenv("CLUSTERABILITY_LOCAL", str(home))
+    monkeypatch.setenv("CLUSTERABILITY_STORE", "quick")
     shutil.rmtree(home / "results", ignore_errors=True)  # pages may share rows; trained networks stay
 
     def run(target):

@@ -3,19 +3,22 @@
 import json
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch.nn.utils import prune
 
+from clusterability.base.errors import InputError
 from clusterability.clustering.measure import Measurement, measure
+from clusterability.experiments.grid import presets
 from clusterability.graphs.layered import LayeredGraph
 from clusterability.networks.files import read_matrices
 from clusterability.networks.mlp import MLP, initialize
 from clusterability.notebooks import figures, pages
 from clusterability.training.pruning import magnitude_mask
-from helpers import invoke, refused
+from helpers import code_cells, invoke, refused
 
 KEYS = ["ncut", "shuffled_mean", "shuffled_sd", "z", "p", "effective_clusters", "negligible_clusters", "in_out_ratio",
         "vertices", "labels"]  # fmt: skip
@@ -256,7 +259,7 @@ def test_run_all_gives_a_preset_to_the_figures_that_have_it(tmp_path, monkeypatc
     result = invoke("run", "--all", "--preset", "paper", "-p", "seed", "3", "--output", tmp_path)
     assert result.exit_code == 0, result.output
     assert list(executed) == [page.name for page in pages()]
-    assert executed["cnn-regularization"] == {"n_replicates": 5, "epochs": 10, "pruning_epochs": 10, "seed": 3}
+    assert executed["cnn-regularization"] == presets("cnn-regularization")["paper"] | {"seed": 3}
     assert executed["mlp-regularization"] == {"seed": 3}
     assert executed["agreement"] == {}
 
@@ -264,21 +267,46 @@ def test_run_all_gives_a_preset_to_the_figures_that_have_it(tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("parameter", "value", "words"),
     [
-        ("preset", "fast", ["'fast'", "paper, quick"]),
-        ("preset", "small", ["'small'", "paper, quick"]),
-        ("datasets", "mnits", ["'mnits'", "fashion_mnist"]),
-        ("conditions", "L3", ["'L3'", "Control"]),
-        ("n_clusters", "1", ["1 cluster", "at least 2"]),
-        ("n_clusters", "1819", ["1819 clusters", "1818 vertices"]),
-        ("n_shuffles", "0", ["n_shuffles 0"]),
+        ("datasets", ["mnits"], ["'mnits'", "fashion_mnist"]),
+        ("conditions", ["L3"], ["'L3'", "Control"]),
+        ("n_clusters", 1, ["1 cluster", "at least 2"]),
+        ("n_clusters", 1819, ["1819 clusters", "1818 vertices"]),
         ("null_model", "edges", ["'edges'", "nonzero"]),
-        ("hidden", "[0]", ["[784, 0, 10]"]),
-        ("epochs", "0", ["epochs 0"]),
+        ("hidden", [0], ["[784, 0, 10]"]),
+        ("epochs", 0, ["epochs 0"]),
         ("device", "abacus", ["'abacus'"]),
     ],
 )
-def test_run_refuses_values_before_long_work(tmp_path, parameter, value, words):
+def test_a_page_refuses_values_before_long_work(parameter, value, words):
+    cells = code_cells(nbformat.read(figures()["mlp-regularization"].path, as_version=4))
+    names = {}
+    exec(cells[0].source, names)
+    names[parameter] = value
+    with pytest.raises(InputError) as failure:
+        exec(cells[1].source, names)
+    assert all(word in str(failure.value) for word in words)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--preset", "fast"), ["'fast'", "quick"]),
+        (("--preset", "paper"), ["'paper'", "quick"]),
+        (("-p", "n_shuffles", "0"), ["n_shuffles 0", "at least 1"]),
+    ],
+)
+def test_run_refuses_presets_and_counts_before_a_page_starts(tmp_path, options, words):
+    assert refused(invoke("run", "mlp-regularization", *options, "--output", tmp_path / "runs"), *words)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_run_tells_in_one_sentence_what_a_page_refuses(tmp_path):
     target = tmp_path / "runs"
-    result = invoke("run", "mlp-regularization", "-p", parameter, value, "--output", target)
-    assert refused(result, *words)
+    result = invoke("run", "mlp-regularization", "-p", "conditions", "L3", "--output", target)
+    assert refused(result, "'L3'", "Control")
     assert not any(target.rglob("*"))
+
+
+def test_run_names_a_stored_row_that_is_missing(tmp_path):
+    result = invoke("run", "mlp-regularization", "--stored", "-p", "seed", "77", "--output", tmp_path / "runs")
+    assert refused(result, "40 of 40 rows are not at hand", "'Control' on mnist with seed 77")

@@ -7,10 +7,10 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clusterability.base import files as paths
 from clusterability.base import statistics as comparison
 from clusterability.base.statistics import Sample
-from clusterability.experiments import store as results
+from clusterability.experiments import store
+from clusterability.experiments.rows import NetworkRow
 from clusterability.papers import agreement, published
 
 samples = st.builds(Sample, st.floats(-10, 10), st.floats(0.5, 5), st.integers(3, 40))
@@ -135,7 +135,7 @@ def test_conditions_without_networks_of_that_size_are_named_instead():
 def test_compared_means_are_those_of_the_committed_rows():
     pairs = agreement.pairs("ncut").set_index(["experiment", "dataset", "condition", "pruned"])
     row = pairs[pairs["architecture"] == "mlp 784-256x4-10"].loc[("factors", "mnist", "Dropout", True)]
-    rows = results.read(paths.results_file("mlp-regularization-pruned", "paper"))
+    rows = store.read([store.committed("mlp-regularization-pruned")], NetworkRow)
     own = rows[(rows["dataset"] == "mnist") & (rows["condition"] == "Dropout")]["ncut"]
     assert row["mean"] == pytest.approx(own.mean())
     assert row["sd"] == pytest.approx(own.std())

@@ -8,13 +8,14 @@ import pytest
 from matplotlib.collections import PathCollection
 from matplotlib.container import ErrorbarContainer
 
+from clusterability import Measurement, Training, grid
 from clusterability import report as figures
 from clusterability.base.statistics import listed, numbers
 from clusterability.data import constructed
-from clusterability.experiments import grid as experiments
 from clusterability.lesions import importance
 from clusterability.papers import agreement, published
 from clusterability.papers import front_page as summary
+from clusterability.papers.words import spread
 from clusterability.report import tables
 
 
@@ -31,6 +32,7 @@ def rows():
                 "z": rng.uniform(-9, 3, 5),
                 "p": [1 / 51] * 4 + [0.5],
                 "n_shuffles": 50,
+                "beyond_all": [True] * 4 + [False],
             }
         )
         for dataset in ("mnist", "fashion_mnist")
@@ -97,25 +99,44 @@ def test_the_same_figure_gives_the_same_bytes(rows, theirs, tmp_path, monkeypatc
     assert contents[0] == contents[1]
 
 
+def cells(table):
+    heading, *lines = (re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line, re.S) for line in table.data.split("<tr")[1:])
+    return pd.DataFrame(lines, columns=heading)
+
+
 def test_our_means_stand_beside_the_published_ones(rows, theirs):
-    table = published.beside(rows, theirs, {"ncut": "ncut", "z": "z"})
+    table = cells(tables.beside(rows, theirs, ["ncut", "z"])).set_index(["Data set", "Condition"])
     assert len(table) == 4
     group = rows[(rows["dataset"] == "mnist") & (rows["condition"] == "Dropout")]
-    line = table.loc[("mnist", "Dropout", False)]
-    assert line["ncut_mean"] == pytest.approx(group["ncut"].mean())
-    assert line["ncut_sd"] == pytest.approx(group["ncut"].std(ddof=1))
-    assert line["n"] == 5
-    fact = theirs[(theirs["dataset"] == "mnist") & (theirs["condition"] == "Dropout") & ~theirs["pruned"]]
-    assert line["published_ncut_mean"] == fact["ncut_mean"].item()
-    assert line["published_z_sd"] == fact["z_sd"].item()
+    line = table.loc[("MNIST", "Dropout")]
+    assert line["n-cut, ours"] == spread(group["ncut"].mean(), group["ncut"].std(ddof=1))
+    assert line["n"] == "5"
+    fact = theirs[(theirs["dataset"] == "mnist") & (theirs["condition"] == "Dropout") & ~theirs["pruned"]].iloc[0]
+    assert line["n-cut, published"] == spread(fact["ncut_mean"], fact["ncut_sd"])
+    assert line["z, published"] == spread(fact["z_mean"], fact["z_sd"])
+    assert "z, published" not in cells(tables.beside(rows, theirs, ["ncut", "z"], alone=["z"]))
+    assert "published" not in tables.beside(rows, None, ["ncut"]).data
+
+
+def test_the_spread_of_shuffles_beside_the_published_one_is_that_of_one_network(rows, theirs):
+    shuffled = rows.assign(shuffled_mean=rows["ncut"] + 1, shuffled_sd=0.25)
+    [ours] = [name for name in cells(tables.beside(shuffled, theirs, ["shuffled_mean"])) if "ours" in name]
+    assert "one network's shuffles" in ours
+    assert cells(tables.beside(shuffled, theirs, ["shuffled_mean"]))[ours].str.endswith("0.25").all()
 
 
 def test_what_was_not_published_is_a_dash(rows):
     unknown = rows.assign(dataset="digits")
-    table = published.beside(unknown, published.load("factors", "mlp 64-128x4-10"), {"ncut": "ncut"})
-    html = tables.comparison(table, {"ncut": "n-cut"}).data
-    assert table["published_ncut_mean"].isna().all()
-    assert re.findall(r"<td>–</td>", html)
+    table = cells(tables.beside(unknown, published.load("factors", "mlp 64-128x4-10"), ["ncut"]))
+    assert (table["n-cut, published"] == "–").all()
+
+
+def test_numbers_for_every_value_of_a_column_stand_in_one_line(rows):
+    twice = pd.concat([rows.assign(n_clusters=k, seed=range(20), z=rows["z"] * k) for k in (1, 2)])
+    table = cells(tables.spreads(twice, {"z": "z, k = {}"}, by="n_clusters"))
+    assert list(table)[-2:] == ["z, k = 1", "z, k = 2"]
+    group = rows[(rows["dataset"] == "mnist") & (rows["condition"] == "Control")]["z"]
+    assert table["z, k = 2"][0] == spread(2 * group.mean(), 2 * group.std())
 
 
 def test_the_overview_counts_networks_beyond_all_their_shuffles(rows):
@@ -125,13 +146,21 @@ def test_the_overview_counts_networks_beyond_all_their_shuffles(rows):
 
 
 @pytest.mark.parametrize(
-    ("store", "words"), [("small", "smaller"), ("paper", "the published"), ("custom", "another")]
+    ("epochs", "words"),
+    [(2, "At a smaller scale than published"), (10, "At the published scale"), (20, "At another")],
 )
-def test_the_scale_of_an_experiment_is_told_in_words(rows, store, words):
-    settings = experiments.Settings({"n_replicates": 2, "n_shuffles": 50, "epochs": 2, "pruning_epochs": 3}, store)
-    told = summary.scale(settings, rows[:4], list(range(20)))
-    assert words in told["scale"].lower()
-    assert (told["epochs"], told["n_full"], told["n_full_wanted"]) == ("2 + 3", 4, 20)
+def test_the_scale_of_an_experiment_is_told_in_words(rows, epochs, words, monkeypatch):
+    told = {}
+    monkeypatch.setattr(figures.Page, "glue", lambda self, **values: told.update(values))
+
+    def runs(epochs, n):
+        return grid(["digits"], {"Control": {}}, n, hidden=[8], seed=0, training=Training(epochs, 3),
+                    measurement=Measurement(3, 50))  # fmt: skip
+
+    figures.Page("figure").scale(runs(epochs, 2), rows[:4], runs(10, 5))
+    assert told["scale"].startswith(words)
+    assert (told["epochs"], told["n_replicates"], told["n_shuffles"]) == (f"{epochs} + 3", 2, 50)
+    assert (told["n_full"], told["n_full_wanted"]) == (4, 5)
 
 
 def test_provenance_of_several_tables_counts_every_row_once(rows):
@@ -140,6 +169,18 @@ def test_provenance_of_several_tables_counts_every_row_once(rows):
     for given in ((table,), (table[:4], table[:0]), (table[:6], table[3:])):
         n_rows = len(pd.concat(given).drop_duplicates("key"))
         assert re.search(rf"<td>Rows</td>\s*<td>{n_rows}</td>", tables.provenance(*given).data)
+
+
+def test_provenance_weighs_every_network_once(rows):
+    texts = dict.fromkeys(("date", "data", "architecture", "device", "version", "software"), "a")
+    networks = rows[rows["dataset"] == "mnist"][:3].assign(
+        **texts, seed=range(3), seconds=[10.0, 20.0, 90.0], key=list("abc")
+    )
+    sub_modules = networks.loc[networks.index.repeat([1, 1, 7])]  # one row each
+    for given, n_rows in (((sub_modules,), 9), ((networks[:1], sub_modules), 9), ((sub_modules, networks), 9)):
+        text = tables.provenance(*given).data
+        assert "<td>20 (10 to 90)</td>" in text
+        assert re.search(rf"<td>Rows</td>\s*<td>{n_rows}</td>", text)
 
 
 @pytest.fixture

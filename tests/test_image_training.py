@@ -377,6 +377,12 @@ def test_random_moves_stay_in_shape_range_and_reach():
 
 # Rows and cache
 
+
+@pytest.fixture(autouse=True)
+def may_compute(monkeypatch):
+    monkeypatch.setenv("CLUSTERABILITY_STORE", "paper")
+
+
 FIELDS = {
     "datasets": ["digits"], "conditions": {"Control": {}, "L2": {"l2": 1e-4}}, "n_replicates": 1, "hidden": [8],
     "blocks": [[6, 6], [6]], "batch_norm": True, "training": SHORT, "pruned": True,

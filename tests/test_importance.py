@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clusterability.base.statistics import listed
 from clusterability.lesions import importance
 from clusterability.lesions.importance import DEPENDENCIES, KINDS, kind
 from clusterability.report import tables
@@ -112,5 +111,5 @@ def test_networks_without_important_sub_modules_have_no_dependencies():
 
 
 def test_clusters_that_cost_a_percentage_point_matter():
-    rows = pd.DataFrame({"cluster_drops": [listed([0.5, 0.01, 0.0099, -0.1]), listed([0.0])]})
+    rows = pd.DataFrame({"cluster_drops": [np.array([0.5, 0.01, 0.0099, -0.1]), np.array([0.0])]})
     np.testing.assert_array_equal(importance.clusters_that_matter(rows), [2, 0])

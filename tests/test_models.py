@@ -186,10 +186,10 @@ def test_the_structure_of_a_classifier_needs_no_weights():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [({"classifiers": ["resnet"]}, "'resnet'"), ({"classifiers": []}, "nothing to run"),
-     ({"conditions": {"Best": "best"}}, "'best'"), ({"conditions": {}}, "nothing to run")],
+     ({"conditions": {"Best": {"weights": "best"}}}, "'best'"), ({"conditions": {}}, "nothing to run")],
 )  # fmt: skip
 def test_wrong_classifiers_are_refused(changes, words):
-    known = {"classifiers": ["resnet18"], "conditions": {"Untrained": "random"}}
+    known = {"classifiers": ["resnet18"], "conditions": {"Untrained": {"weights": "random"}}}
     with pytest.raises(InputError, match=words):
         experiments.classifier_grid(**{**known, **changes}, measurement=Measurement(3, 2), seed=0)
 

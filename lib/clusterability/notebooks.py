@@ -86,8 +86,12 @@ def values_of(notebook: Notebook, given: Mapping[str, str], preset_name: str = "
         if name not in notebook.parameters:
             known = ", ".join(notebook.parameters)
             raise InputError(f"{notebook.name} has no parameter {name!r}: choose from {known}")
-    values = preset(notebook.name, preset_name) if preset_name else {}
-    return values | {name: parse(name, notebook.parameters[name], text) for name, text in given.items()}
+    values = dict(preset(notebook.name, preset_name)) if preset_name else {}
+    values |= {name: parse(name, notebook.parameters[name], text) for name, text in given.items()}
+    for name in ("n_shuffles", "interval"):
+        if values.get(name, 1) < 1:
+            raise InputError(f"{name} {values[name]}: at least 1 is needed")
+    return values
 
 
 def parse(name: str, kind: str, text: str) -> Any:

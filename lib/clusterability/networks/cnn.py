@@ -14,7 +14,7 @@ from torch import Tensor
 
 from clusterability.base.errors import InputError
 from clusterability.base.records import as_declared
-from clusterability.graphs.kernels import check_norm, kernel_norms
+from clusterability.graphs.channels import check_norm, kernel_norms
 from clusterability.networks.mlp import glorot_uniform, group_factors
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ from clusterability.report.curves import along_training, over_starts, z_by_clust
 from clusterability.report.distributions import forest, spectra, strips, violins
 from clusterability.report.drawings import gallery, network_in_modules
 from clusterability.report.lesions import class_profiles, conditional_importance, dependency_graphs, sub_modules
+from clusterability.report.page import Page
 from clusterability.report.scatter import ncut_against_accuracy, ncut_against_z
 from clusterability.report.style import save
 from clusterability.report.tables import (
@@ -25,6 +26,7 @@ from clusterability.report.tables import (
 from clusterability.report.trade_off import against_error, cluster_shares
 
 __all__ = [
+    "Page",
     "against_error",
     "agreement",
     "along_training",
