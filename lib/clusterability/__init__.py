@@ -40,6 +40,7 @@ _PUBLIC = {
     "changes": "experiments.run",
     "weights": "experiments.run",
     "examples": "experiments.run",
+    "Sample": "base.statistics",
     "cohens_d": "base.statistics",
     "TITLES": "data.catalogue",
     "STATES": "papers.words",

@@ -145,20 +145,18 @@ def judge(pairs: pd.DataFrame, margin: float | None, level: float = 0.05) -> pd.
         equivalent (closer than the margin, shown by test), differs (and not equivalent), or no difference
         found.
     """
-    samples = [
-        (Sample(row.mean, row.sd, int(row.n)), Sample(row.published_mean, row.published_sd, int(row.published_n)))
-        for row in pairs.itertuples()
-    ]
-    intervals = [cohens_d_interval(*pair) for pair in samples]
-    raw_p = [difference_p(*pair) for pair in samples]
+    columns = ("mean", "sd", "n"), ("published_mean", "published_sd", "published_n")
+    samples = [Sample(*(pairs[name].to_numpy() for name in of)) for of in columns]
+    low, high = cohens_d_interval(*samples)
+    raw_p = difference_p(*samples)
     result = pairs.assign(
         name=[name(row) for row in pairs.itertuples()],
-        difference=[cohens_d(*pair) for pair in samples],
-        low=[low for low, _ in intervals],
-        high=[high for _, high in intervals],
+        difference=cohens_d(*samples),
+        low=low,
+        high=high,
         raw_p=raw_p,
         difference_p=adjusted(raw_p),
-        equivalence_p=adjusted([equivalence_p(*pair, margin) for pair in samples]) if margin else np.nan,
+        equivalence_p=adjusted(equivalence_p(*samples, margin)) if margin else np.nan,
     )
     verdicts = np.where(result["difference_p"] < level, DIFFERS, COMPATIBLE)
     return result.assign(verdict=np.where(result["equivalence_p"] < level, EQUIVALENT, verdicts))
