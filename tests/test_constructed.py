@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from clusterability.data import constructed
 from clusterability.data import load as datasets
+from clusterability.data.catalogue import ENTRIES
 
 
 @pytest.fixture
@@ -133,14 +134,14 @@ def test_polynomials_are_sums_of_the_nine_monomials(rng):
     np.testing.assert_array_equal(images.reshape(5, -1).max(axis=1), 255)
 
 
-CONSTRUCTED = [name for name in datasets.names() if datasets.sources(name) or datasets.fingerprint(name)]
+CONSTRUCTED = [name for name, known in ENTRIES.items() if known.sources or datasets.fingerprint(name)]
 
 
 @pytest.mark.parametrize("name", ["halves_same_digits", "line_8", "random_8", "mixed_line_8_digits",
                                   "separated_line_8_digits", "polynomials_2000", "random_3000"])  # fmt: skip
 def test_constructed_sets_have_the_dimensions_they_are_listed_with_and_are_always_alike(name):
     one, two = datasets.load(name), datasets.load(name)
-    assert (one.n_features, one.n_outputs) == datasets.dimensions(name)
+    assert (one.n_features, one.n_outputs) == ENTRIES[name].dimensions
     assert one.fingerprint == datasets.fingerprint(name)
     for split in ("train", "test"):
         for a, b in zip(one.split(split), two.split(split), strict=True):

@@ -7,6 +7,7 @@ from numpy.testing import assert_array_equal
 
 from clusterability.base.errors import InputError
 from clusterability.data import load as datasets
+from clusterability.data.catalogue import entry
 
 
 def small_images(n=12, seed=0, shape=(28, 28)):
@@ -109,7 +110,7 @@ def test_the_user_s_folder_comes_before_the_checkout(folder, project):
 
 
 def test_unknown_names_are_refused_with_the_known_ones():
-    for ask in (datasets.load, datasets.available, datasets.check_name):
+    for ask in (datasets.load, datasets.available, entry):
         with pytest.raises(InputError, match=r"'imagenet'.*mnist.*digits"):
             ask("imagenet")
 
@@ -261,22 +262,22 @@ def test_images_have_channels_first_and_lie_between_0_and_1(digits):
 )
 def test_the_shape_of_images_is_known_without_loading_them(name):
     loaded = datasets.load(name)
-    assert datasets.image_shape(name) == loaded.image_shape == loaded.images("train")[0].shape[1:]
-    assert datasets.dimensions(name)[0] == loaded.n_features
+    assert entry(name).image_shape == loaded.image_shape == loaded.images("train")[0].shape[1:]
+    assert entry(name).n_features == loaded.n_features
 
 
 def test_the_papers_images_have_their_shapes():
     shapes = {"mnist": (1, 28, 28), "small_mnist": (1, 7, 7), "cifar10": (3, 32, 32), "grey_cifar10": (1, 28, 28),
               "stacked_diff_fashion_mnist": (2, 28, 28), "mixed_line_mnist": (1, 28, 28)}  # fmt: skip
-    assert {name: datasets.image_shape(name) for name in shapes} == shapes
+    assert {name: entry(name).image_shape for name in shapes} == shapes
 
 
 def test_polynomials_hold_no_images():
     for ask in (
-        lambda: datasets.image_shape("polynomials"),
+        lambda: entry("polynomials").image_shape,
         lambda: datasets.load("polynomials_2000").images("test"),
     ):
-        with pytest.raises(InputError, match=r"polynomials.*no images"):
+        with pytest.raises(InputError, match=r"(?i)polynomials.*no images"):
             ask()
 
 

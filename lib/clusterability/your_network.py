@@ -254,13 +254,14 @@ def lesion(
         A network that cannot be read, does not fit the data set, or has fewer connected neurons than clusters.
     """
     from clusterability.data import load as data
+    from clusterability.data.catalogue import entry
     from clusterability.lesions import importance, lesion
 
     if n_controls < 1:
         raise InputError(f"{n_controls} random lesions asked for: at least 1 is needed")
     measurement = Measurement(n_clusters, n_shuffles=0)
     weights, biases = read_network(Path(network)) if isinstance(network, str | Path) else network
-    lesion.check_fits(weights, *data.dimensions(dataset))
+    lesion.check_fits(weights, *entry(dataset).dimensions)
     loaded = data.load(dataset)
     if loaded.regression:
         raise InputError(f"{dataset} is a regression: lesions are scored by accuracy, on classes")

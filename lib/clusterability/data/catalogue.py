@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import isqrt
@@ -11,34 +11,22 @@ from math import isqrt
 import numpy as np
 
 from clusterability.base.errors import InputError
-from clusterability.data import constructed
+from clusterability.data import constructed as made
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Inputs and targets, split into training and test examples.
-
-    Attributes
-    ----------
-    name : str
-    x_train, x_test : ndarray (examples, ...) of uint8, or of float32 for polynomials
-        Raw intensities; ``maximum`` is the value that means white.
-    y_train, y_test : ndarray (examples,) of int64, or (examples, outputs) of float32
-        Class labels, 0 ... n_outputs − 1; or the numbers to predict.
-    maximum : int
-    recipe : str
-        For constructed sets, what they are made from and how; else empty.
-    """
+    """Inputs and targets, split into training and test examples."""
 
     name: str
-    x_train: np.ndarray
-    y_train: np.ndarray
+    x_train: np.ndarray  # (examples, ...) of uint8, raw intensities, or of float32 for polynomials
+    y_train: np.ndarray  # (examples,) of int64, labels from 0; or (examples, outputs) of float32, to predict
     x_test: np.ndarray
     y_test: np.ndarray
-    maximum: int = 255
-    recipe: str = ""
+    maximum: int = 255  # the intensity that means white
+    recipe: str = ""  # of constructed sets, what they are made from and how
 
     @property
     def n_features(self) -> int:
@@ -68,13 +56,7 @@ class Dataset:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of an example.
-
-        Raises
-        ------
-        InputError
-            The examples are no images.
-        """
+        """Channels, height and width of an example; InputError if the examples are no images."""
         if self.x_train.ndim not in (3, 4):
             raise InputError(f"{self.name} holds no images: its examples have the shape {self.x_train.shape[1:]}")
         height, width, *channels = self.x_train.shape[1:]
@@ -83,12 +65,7 @@ class Dataset:
     def images(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         """Images (examples, channels, height, width), float32 in [0, 1], and targets of one split.
 
-        The channels come last in memory, as they are stored.
-
-        Raises
-        ------
-        InputError
-            The examples are no images.
+        The channels come last in memory, as they are stored. InputError if the examples are no images.
         """
         channels, height, width = self.image_shape
         x, y = self.flat(split)
@@ -113,101 +90,67 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+Maker = Callable[[str, Sequence[Dataset], np.random.Generator], tuple[np.ndarray, np.ndarray]]
+"""Makes inputs and targets of a split ("train", then "test") from source data sets."""
+
+
 @dataclass(frozen=True)
 class Entry:
-    """What is known of a data set without loading it.
-
-    ``build`` makes a constructed set from its ``sources`` and a generator: (x_train, y_train, x_test,
-    y_test, maximum). ``base`` is the set that it is a variant of. Images are square and have so many
-    ``channels``; 0: the examples are no images.
-    """
+    """What is known of a data set without loading it."""
 
     title: str
-    n_features: int
+    n_features: int  # of a flattened example
     n_outputs: int = 10
-    sources: tuple[str, ...] = ()
-    build: Callable[..., tuple] | None = None
-    base: str | None = None
-    channels: int = 1
+    sources: tuple[str, ...] = ()  # what a constructed set is made from
+    make: Maker | None = None
+    maximum: int | None = 255  # of a constructed set; None: that of its source
+    base: str | None = None  # the set that it is a variant of
+    channels: int = 1  # of its square images; 0: the examples are no images
 
     @property
-    def image_shape(self) -> tuple[int, int, int] | None:
-        """Channels, height and width of an image, or None."""
+    def dimensions(self) -> tuple[int, int]:
+        """Numbers in one flattened example, and outputs to learn."""
+        return self.n_features, self.n_outputs
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image; InputError of a set without images."""
         if not self.channels:
-            return None
+            raise InputError(f"{self.title} holds no images, which convolutional networks need")
         side = isqrt(self.n_features // self.channels)
         return self.channels, side, side
 
 
-def _per_split(make: Callable) -> Callable:
-    """Apply ``make(split, rng, *sources)`` → (x, y) to both splits."""
+def entry(name: str) -> Entry:
+    """What is known of the data set of that name; InputError if there is none.
 
-    def build(rng: np.random.Generator, *sources: Dataset) -> tuple:
-        (x_train, y_train), (x_test, y_test) = (make(split, rng, *sources) for split in ("train", "test"))
-        return x_train, y_train, x_test, y_test, 255
-
-    return build
-
-
-def _paired(make: Callable) -> Callable:
-    """Apply ``make(x, y, source, rng)`` → (x, y) to both splits."""
-
-    def build(rng: np.random.Generator, source: Dataset) -> tuple:
-        pairs = [make(*source.split(split), source, rng) for split in ("train", "test")]
-        return *pairs[0], *pairs[1], source.maximum
-
-    return build
+    >>> entry("mnist").dimensions, entry("polynomials").dimensions, entry("stacked_same_mnist").image_shape
+    ((784, 10), (2, 512), (2, 28, 28))
+    """
+    if name not in ENTRIES:
+        raise InputError(f"no data set is called {name!r}: choose from {', '.join(ENTRIES)}")
+    return ENTRIES[name]
 
 
-def _halves_same(x: np.ndarray, y: np.ndarray, source: Dataset, rng: np.random.Generator):
-    return constructed.halves_same(x, y, source.maximum, rng)
+def _of_one(make: Callable) -> Maker:
+    """From ``make(x, y, source, rng)`` on a single source's arrays."""
+    return lambda split, sources, rng: make(*sources[0].split(split), sources[0], rng)
 
 
-def _halves_diff(x: np.ndarray, y: np.ndarray, source: Dataset, rng: np.random.Generator):
-    return constructed.halves_diff(x, y, source.maximum, source.n_outputs, rng)
+def _of_two(make: Callable) -> Maker:
+    """From ``make(first, second, rng)`` on two sources' arrays, in which white is 255."""
+
+    def bright(source: Dataset, split: str) -> tuple[np.ndarray, np.ndarray]:
+        x, y = source.split(split)
+        return made.as_bytes(x * (255 / source.maximum)), y
+
+    return lambda split, sources, rng: make(*(bright(source, split) for source in sources), rng)
 
 
-def _stacked_same(x: np.ndarray, y: np.ndarray, source: Dataset, rng: np.random.Generator):
-    return constructed.stacked_same(x, y, rng)
-
-
-def _stacked_diff(x: np.ndarray, y: np.ndarray, source: Dataset, rng: np.random.Generator):
-    return constructed.stacked_diff(x, y, source.n_outputs, rng)
-
-
-def _white_is_255(source: Dataset, split: str) -> tuple[np.ndarray, np.ndarray]:
-    x, y = source.split(split)
-    return constructed.as_bytes(x * (255 / source.maximum)), y
-
-
-def _mixed(split: str, rng: np.random.Generator, first: Dataset, second: Dataset):
-    return constructed.pooled(_white_is_255(first, split), _white_is_255(second, split), rng)
-
-
-def _separated(split: str, rng: np.random.Generator, first: Dataset, second: Dataset):
-    return constructed.separated(_white_is_255(first, split), _white_is_255(second, split), 10, rng)
-
-
-def _grey(split: str, rng: np.random.Generator, source: Dataset):
-    x, y = source.split(split)
-    return constructed.as_bytes(constructed.resized(constructed.grey(x), 28, 28)), y
-
-
-def _small(split: str, rng: np.random.Generator, source: Dataset):
-    x, y = source.split(split)
-    return constructed.as_bytes(constructed.resized(x, 7, 7)), y
-
-
-def _generated(make: Callable, n_train: int, n_test: int, *options: int) -> Callable:
+def _generated(make: Callable, n_train: int, n_test: int, *options: int) -> Maker:
+    """From ``make(n, *options, rng)``."""
     sizes = {"train": n_train, "test": n_test}
-    return _per_split(lambda split, rng: make(sizes[split], *options, rng))
-
-
-def _polynomials(n_train: int, n_test: int) -> Callable:
-    def build(rng: np.random.Generator) -> tuple:
-        return *constructed.polynomials(n_train, rng), *constructed.polynomials(n_test, rng), 1
-
-    return build
+    return lambda split, _, rng: make(sizes[split], *options, rng)
 
 
 ENTRIES: dict[str, Entry] = {
@@ -215,43 +158,40 @@ ENTRIES: dict[str, Entry] = {
     "fashion_mnist": Entry("Fashion-MNIST", 784),
     "cifar10": Entry("CIFAR-10", 3072, channels=3),
     "digits": Entry("Digits", 64),
-    "grey_cifar10": Entry("CIFAR-10, grey", 784, sources=("cifar10",), build=_per_split(_grey)),
-    "small_mnist": Entry("MNIST, 7 × 7", 49, sources=("mnist",), build=_per_split(_small)),
-    "line": Entry("Lines", 784, build=_generated(constructed.lines, 60_000, 10_000, 28, 10)),
-    "line_8": Entry("Lines, 8 × 8", 64, 8, build=_generated(constructed.lines, 1437, 360, 8, 8)),
-    "random": Entry("Noise", 784, build=_generated(constructed.noise, 60_000, 10_000, 28, 10)),
-    "random_3000": Entry("Noise, 3000 images", 784, build=_generated(constructed.noise, 3000, 10_000, 28, 10)),
-    "random_8": Entry("Noise, 8 × 8", 64, build=_generated(constructed.noise, 1437, 360, 8, 10)),
-    "polynomials": Entry("Polynomials", 2, 512, build=_polynomials(60_000, 10_000), channels=0),
-    "polynomials_2000": Entry("Polynomials, 2000 examples", 2, 512, build=_polynomials(2000, 500), channels=0),
-}
+    "grey_cifar10": Entry("CIFAR-10, grey", 784, sources=("cifar10",), make=_of_one(
+        lambda x, y, *_: (made.as_bytes(made.resized(made.grey(x), 28, 28)), y))),
+    "small_mnist": Entry("MNIST, 7 × 7", 49, sources=("mnist",), make=_of_one(
+        lambda x, y, *_: (made.as_bytes(made.resized(x, 7, 7)), y))),
+    "line": Entry("Lines", 784, make=_generated(made.lines, 60_000, 10_000, 28, 10)),
+    "line_8": Entry("Lines, 8 × 8", 64, 8, make=_generated(made.lines, 1437, 360, 8, 8)),
+    "random": Entry("Noise", 784, make=_generated(made.noise, 60_000, 10_000, 28, 10)),
+    "random_3000": Entry("Noise, 3000 images", 784, make=_generated(made.noise, 3000, 10_000, 28, 10)),
+    "random_8": Entry("Noise, 8 × 8", 64, make=_generated(made.noise, 1437, 360, 8, 10)),
+    "polynomials": Entry(
+        "Polynomials", 2, 512, make=_generated(made.polynomials, 60_000, 10_000), maximum=1, channels=0),
+    "polynomials_2000": Entry(
+        "Polynomials, 2000 examples", 2, 512, make=_generated(made.polynomials, 2000, 500), maximum=1, channels=0),
+}  # fmt: skip
 for _base in ("mnist", "fashion_mnist", "digits"):
-    for _name, _title, _make, _channels in (
-        ("halves_same", "Halves Same", _halves_same, 1),
-        ("halves_diff", "Halves Diff", _halves_diff, 1),
-        ("stacked_same", "Stacked Same", _stacked_same, 2),
-        ("stacked_diff", "Stacked Diff", _stacked_diff, 2),
-    ):
+    for _name, _title, _channels, _make in (
+        ("halves_same", "Halves Same", 1, lambda x, y, source, rng: made.halves_same(x, y, source.maximum, rng)),
+        ("halves_diff", "Halves Diff", 1, lambda x, y, source, rng: made.halves_diff(
+            x, y, source.maximum, source.n_outputs, rng)),
+        ("stacked_same", "Stacked Same", 2, lambda x, y, _, rng: made.stacked_same(x, y, rng)),
+        ("stacked_diff", "Stacked Diff", 2, lambda x, y, source, rng: made.stacked_diff(x, y, source.n_outputs, rng)),
+    ):  # fmt: skip
         ENTRIES[f"{_name}_{_base}"] = Entry(
-            f"{_title}, {ENTRIES[_base].title}",
-            _channels * ENTRIES[_base].n_features,
-            sources=(_base,),
-            build=_paired(_make),
-            base=_base,
-            channels=_channels,
-        )
-for _pair in (
-    ("line", "mnist"),
-    ("mnist", "fashion_mnist"),
-    ("mnist", "grey_cifar10"),
-    ("line", "grey_cifar10"),
-    ("line_8", "digits"),
-):
-    _titles = " and ".join(ENTRIES[_name].title for _name in _pair)
-    for _name, _title, _make in (("mixed", _titles, _mixed), ("separated", f"{_titles}, separated", _separated)):
-        ENTRIES[f"{_name}_{_pair[0]}_{_pair[1]}"] = Entry(
-            _title, ENTRIES[_pair[0]].n_features, sources=_pair, build=_per_split(_make)
-        )
+            f"{_title}, {ENTRIES[_base].title}", _channels * ENTRIES[_base].n_features, sources=(_base,),
+            make=_of_one(_make), maximum=None, base=_base, channels=_channels,
+        )  # fmt: skip
+for _pair in (("line", "mnist"), ("mnist", "fashion_mnist"), ("mnist", "grey_cifar10"), ("line", "grey_cifar10"),
+              ("line_8", "digits")):  # fmt: skip
+    _titles, _size = " and ".join(ENTRIES[_name].title for _name in _pair), ENTRIES[_pair[0]].n_features
+    for _name, _title, _make in (
+        ("mixed", _titles, made.pooled),
+        ("separated", f"{_titles}, separated", lambda first, second, rng: made.separated(first, second, 10, rng)),
+    ):
+        ENTRIES[f"{_name}_{_pair[0]}_{_pair[1]}"] = Entry(_title, _size, sources=_pair, make=_of_two(_make))
 
 RECIPES = 1
 """Counts the changes of what constructed sets contain."""

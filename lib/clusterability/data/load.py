@@ -3,86 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from clusterability.base import files as paths
+from clusterability.base import files
 from clusterability.base.errors import InputError, reason
 from clusterability.base.files import read_npz
-from clusterability.data.catalogue import ENTRIES, KEYS, NONE, RECIPES, Dataset, digest
+from clusterability.data.catalogue import KEYS, NONE, RECIPES, Dataset, digest, entry
 
 # torchvision's class, and the folder that its download makes.
-_DOWNLOADS: Mapping[str, tuple[str, str]] = {
+_DOWNLOADS = {
     "mnist": ("MNIST", "MNIST"),
     "fashion_mnist": ("FashionMNIST", "FashionMNIST"),
     "cifar10": ("CIFAR10", "cifar-10-batches-py"),
 }
-
-
-def names() -> list[str]:
-    """Names that :func:`load` knows.
-
-    >>> names()[:4]
-    ['mnist', 'fashion_mnist', 'cifar10', 'digits']
-    """
-    return list(ENTRIES)
-
-
-def check_name(name: str) -> None:
-    """Raise InputError if ``name`` is not a data set of :func:`names`."""
-    if name not in ENTRIES:
-        raise InputError(f"no data set is called {name!r}: choose from {', '.join(ENTRIES)}")
-
-
-def dimensions(name: str) -> tuple[int, int]:
-    """Numbers in one flattened example, and outputs to learn, known without loading the data set.
-
-    >>> dimensions("mnist"), dimensions("polynomials")
-    ((784, 10), (2, 512))
-    """
-    check_name(name)
-    return ENTRIES[name].n_features, ENTRIES[name].n_outputs
-
-
-def image_shape(name: str) -> tuple[int, int, int]:
-    """Channels, height and width of an image, known without loading the data set.
-
-    Raises
-    ------
-    InputError
-        A data set without images.
-
-    >>> image_shape("cifar10"), image_shape("stacked_same_mnist")
-    ((3, 32, 32), (2, 28, 28))
-    """
-    check_name(name)
-    shape = ENTRIES[name].image_shape
-    if shape is None:
-        raise InputError(f"the data set {name!r} holds no images, which convolutional networks need")
-    return shape
-
-
-def base(name: str) -> str:
-    """The data set of which this one is a variant, as the Halves are; else the name itself.
-
-    >>> base("halves_same_mnist"), base("line")
-    ('mnist', 'line')
-    """
-    check_name(name)
-    return ENTRIES[name].base or name
-
-
-def sources(name: str) -> tuple[str, ...]:
-    """The data sets that a constructed one is made from.
-
-    >>> sources("mixed_line_mnist"), sources("mnist")
-    (('line', 'mnist'), ())
-    """
-    check_name(name)
-    return ENTRIES[name].sources
 
 
 def load(name: str) -> Dataset:
@@ -101,13 +37,12 @@ def load(name: str) -> Dataset:
     >>> load("digits").x_train.shape
     (1437, 8, 8)
     """
-    check_name(name)
-    entry = ENTRIES[name]
-    if entry.build is not None:
-        return _constructed(name, [load(source) for source in entry.sources])
+    known = entry(name)
+    if known.make is not None:
+        return _constructed(name, [load(source) for source in known.sources])
     if name == "digits":
         return _digits()
-    for file in _files(name):
+    for file in _places(name):
         if file.is_file():
             return _from_npz(name, file)
     try:
@@ -122,12 +57,11 @@ def load(name: str) -> Dataset:
 
 def available(name: str) -> Dataset | None:
     """The data set if it lies on this machine already, else None; never downloads."""
-    check_name(name)
-    entry = ENTRIES[name]
-    if entry.build is not None:
-        sources = [available(source) for source in entry.sources]
+    known = entry(name)
+    if known.make is not None:
+        sources = [available(source) for source in known.sources]
         return None if None in sources else _constructed(name, sources)
-    if name == "digits" or any(file.is_file() for file in _files(name)):
+    if name == "digits" or any(file.is_file() for file in _places(name)):
         return load(name)
     if not (_download_folder() / _DOWNLOADS[name][1]).is_dir():
         return None
@@ -144,11 +78,10 @@ def fingerprint(name: str) -> str | None:
     """
     if name == NONE:
         return NONE
-    check_name(name)
-    entry = ENTRIES[name]
-    if entry.build is None:
+    known = entry(name)
+    if known.make is None:
         return _fingerprint(name, _state(name))
-    sources = [fingerprint(source) for source in entry.sources]
+    sources = [fingerprint(source) for source in known.sources]
     return None if None in sources else digest(_recipe(name, sources))
 
 
@@ -162,7 +95,7 @@ def _state(name: str) -> tuple:
     """What changes when the files of a data set on disk do."""
     if name not in _DOWNLOADS:
         return ()
-    places = [place for place in (*_files(name), _download_folder() / _DOWNLOADS[name][1]) if place.exists()]
+    places = [place for place in (*_places(name), _download_folder() / _DOWNLOADS[name][1]) if place.exists()]
     return tuple((str(place), place.stat().st_mtime_ns, place.stat().st_size) for place in places)
 
 
@@ -173,19 +106,20 @@ def _recipe(name: str, sources: list[str]) -> str:
 def _constructed(name: str, sources: list[Dataset]) -> Dataset:
     # The name seeds the generator: no two constructed sets share random numbers.
     rng = np.random.default_rng(np.frombuffer(name.encode(), dtype=np.uint8))
-    x_train, y_train, x_test, y_test, maximum = ENTRIES[name].build(rng, *sources)
+    known = entry(name)
+    train, test = (known.make(split, sources, rng) for split in ("train", "test"))
     recipe = _recipe(name, [source.fingerprint for source in sources])
-    return Dataset(name, x_train, y_train, x_test, y_test, maximum, recipe)
+    return Dataset(name, *train, *test, known.maximum or sources[0].maximum, recipe)
 
 
-def _files(name: str) -> list[Path]:
+def _places(name: str) -> list[Path]:
     folder = os.environ.get("CLUSTERABILITY_DATA")
     places = [Path(folder) / f"{name}.npz"] if folder else []
-    return [*places, paths.data_folder() / f"{name}.npz"]
+    return [*places, files.data_folder() / f"{name}.npz"]
 
 
 def _download_folder() -> Path:
-    return paths.data_folder() / "downloads"
+    return files.data_folder() / "downloads"
 
 
 def _from_npz(name: str, path: Path) -> Dataset:

@@ -13,8 +13,7 @@ from clusterability.base.errors import InputError
 from clusterability.base.records import as_declared
 from clusterability.clustering.measure import Measurement
 from clusterability.clustering.ncut import check_n_clusters
-from clusterability.data.catalogue import NONE
-from clusterability.data.load import dimensions, image_shape
+from clusterability.data.catalogue import NONE, entry
 from clusterability.experiments.store import key_of
 from clusterability.graphs.channels import check_norm
 from clusterability.networks.cnn import CNN, check_channels
@@ -282,9 +281,9 @@ def architecture(
     >>> architecture("mnist", [128], [[64, 64], [64]]).name
     'cnn 1x28x28-64x2-P-64-P-128-10'
     """
-    n_inputs, n_outputs = dimensions(dataset)
+    known = entry(dataset)
     if blocks:
-        return CNN(image_shape(dataset), blocks, hidden, n_outputs, batch_norm)
+        return CNN(known.image_shape, blocks, hidden, known.n_outputs, batch_norm)
     if batch_norm:
         raise InputError("batch_norm: only networks with convolutions have it, and there are no blocks")
-    return MLP((n_inputs, *hidden, n_outputs))
+    return MLP((known.n_features, *hidden, known.n_outputs))

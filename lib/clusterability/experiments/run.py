@@ -22,7 +22,7 @@ from tqdm import tqdm
 from clusterability.base import files
 from clusterability.base.errors import InputError
 from clusterability.data import load as data
-from clusterability.data.catalogue import NONE, Dataset
+from clusterability.data.catalogue import NONE, Dataset, entry
 from clusterability.data.constructed import as_bytes
 from clusterability.experiments import store
 from clusterability.experiments.grid import KEY_VERSION, Run
@@ -125,7 +125,7 @@ def described(rows: pd.DataFrame) -> pd.DataFrame:
 
 def on_base(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows in which a variant of a data set, as its Halves, goes by the name of the data set itself."""
-    return rows.assign(dataset=rows["dataset"].map(data.base))
+    return rows.assign(dataset=rows["dataset"].map(lambda name: entry(name).base or name))
 
 
 def changes(rows: pd.DataFrame, columns: Sequence[str], phases: Mapping[str, tuple[int, int]]) -> pd.DataFrame:
@@ -180,7 +180,7 @@ def examples(figure: str, names: Sequence[str], n_examples: int) -> dict[str, tu
         An unknown data set, or one that cannot be had.
     """
     for name in names:
-        data.check_name(name)
+        entry(name)
 
     def make() -> dict[str, np.ndarray]:
         arrays = {}
