@@ -1,32 +1,23 @@
-"""Figures: vector files, colours that colour-blind readers can tell apart, every network a point."""
+"""Figures: vector files, colours that colour-blind readers can tell apart, every network a point.
 
-from clusterability.report.classifiers import beside_shuffles
-from clusterability.report.curves import along_training, over_starts, z_by_clusters
-from clusterability.report.distributions import forest, spectra, strips, violins
-from clusterability.report.drawings import gallery, network_in_modules
-from clusterability.report.lesions import class_profiles, conditional_importance, dependency_graphs, sub_modules
-from clusterability.report.scatter import ncut_against_accuracy, ncut_against_z
-from clusterability.report.style import save
-from clusterability.report.trade_off import against_error, cluster_shares
+What draws is loaded when a figure is first drawn: seaborn takes a second that tables need not wait.
+"""
 
-__all__ = [
-    "against_error",
-    "along_training",
-    "beside_shuffles",
-    "class_profiles",
-    "cluster_shares",
-    "conditional_importance",
-    "dependency_graphs",
-    "forest",
-    "gallery",
-    "ncut_against_accuracy",
-    "ncut_against_z",
-    "network_in_modules",
-    "over_starts",
-    "save",
-    "spectra",
-    "strips",
-    "sub_modules",
-    "violins",
-    "z_by_clusters",
-]
+from importlib import import_module
+
+_DRAWINGS = {
+    "style": ["save"],
+    "scatter": ["against_error", "ncut_against_accuracy", "ncut_against_z"],
+    "curves": ["along_training", "over_starts", "z_by_clusters"],
+    "distributions": ["beside_shuffles", "cluster_shares", "forest", "spectra", "strips", "violins"],
+    "lesions": ["class_profiles", "conditional_importance", "dependency_graphs", "sub_modules"],
+    "drawings": ["gallery", "network_in_modules"],
+}
+__all__ = sorted(name for names in _DRAWINGS.values() for name in names)
+
+
+def __getattr__(name: str):
+    for module, names in _DRAWINGS.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
