@@ -23,7 +23,7 @@ def along_training(
     columns COLUMN_mean, their deviations in COLUMN_sd.
     """
     rows = rows.assign(place=named(rows)["dataset"] + ", " + rows["condition"])
-    looks = styles(list(dict.fromkeys(name for _, _, curves in panels for _, _, name in curves)))
+    looks = styles(name for _, _, curves in panels for _, _, name in curves)
     drawn = pd.concat(
         rows[rows["n_clusters"].eq(k) | (k is None)].drop_duplicates(["place", "seed", "epoch"])
         .assign(panel=label, curve=name, value=lambda table, column=column: table[column])
@@ -31,7 +31,8 @@ def along_training(
     )  # fmt: skip
     grid = facets(
         "line", drawn, looks, "curve", x="epoch", y="value", col="place", row="panel", units="seed", sharex="col",
-        sharey="row", height=2.1, aspect=1.4, margin_titles=True, markersize=3,
+        sharey="row", row_order=[label for label, _, _ in panels], col_order=list(rows["place"].unique()),
+        height=2.1, aspect=1.4, margin_titles=True, markersize=3,
     )  # fmt: skip
     grid.set_titles(col_template="{col_name}", row_template="")
     for (label, scale, curves), line in zip(panels, grid.axes, strict=True):
@@ -60,7 +61,7 @@ def _in_order(counts: pd.Series) -> pd.Categorical:
 @drawing
 def z_by_clusters(rows: pd.DataFrame) -> Figure:
     """z-score against the number of clusters, a column a data set, a row a pruning state."""
-    looks, drawn = styles(list(rows["condition"].unique())), named(rows).assign(k=_in_order(rows["n_clusters"]))
+    looks, drawn = styles(rows["condition"]), named(rows).assign(k=_in_order(rows["n_clusters"]))
     grid = facets(
         "line", drawn, looks, "condition", x="k", y="z", units="seed", col="dataset", row="pruned", sharey="row",
         titles="{col_name}, {row_name}",

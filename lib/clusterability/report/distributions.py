@@ -27,7 +27,7 @@ def strips(
     NAME_sd for the numbers it knows.
     """
     rows = rows.assign(look=rows[colour_by].astype(str) if colour_by else "")
-    groups, looks = list(rows[by].unique()), styles(list(rows["look"].unique()))
+    groups, looks = list(rows[by].unique()), styles(rows["look"])
     crowded = rows.groupby([by, "look"]).size().max() > 50
     size = (3.2 + 3.4 * len(columns), 1.5 + (0.65 if crowded else 0.45) * len(groups))
     figure, [axes] = plt.subplots(1, len(columns), sharey=True, squeeze=False, figsize=size)
@@ -55,7 +55,7 @@ def strips(
 @drawing
 def beside_shuffles(rows: pd.DataFrame, published: pd.DataFrame, by: str) -> Figure:
     """One line a network, named in column ``by``: its n-cut, its shuffles' n-cuts, and both as published."""
-    names, looks = list(rows[by].unique()), styles(list(rows["condition"].unique()))
+    names, looks = list(rows[by].unique()), styles(rows["condition"])
     lanes = dict(zip([*looks, "published"], np.linspace(-0.2, 0.2, len(looks) + 1), strict=True))
     figure, panel = plt.subplots(figsize=(7.4, 1.6 + 0.55 * len(names)))
     for row in rows.to_dict("records"):
@@ -102,7 +102,7 @@ def violins(rows: pd.DataFrame, null_names: Mapping[str, str]) -> Figure:
     own = rows.drop_duplicates(["dataset", "condition", "pruned", "seed"]).assign(what="trained networks")
     null = rows.assign(ncut=np.nan, shuffled=rows["shuffled_ncuts"].map(numbers)).explode("shuffled")
     drawn = pd.concat([own, null.astype({"shuffled": float})], ignore_index=True)
-    looks = styles(list(drawn["what"].unique()))
+    looks = styles(drawn["what"])
     grid = sns.FacetGrid(drawn, row="pruned", col="dataset", sharey="row", height=3.4, aspect=1.2)
     grid.figure.set_figheight(grid.figure.get_figheight() + 0.5)
     shared = {"x": "condition", "order": list(rows["condition"].unique()), "hue": "what", "hue_order": list(looks),
@@ -121,7 +121,7 @@ def violins(rows: pd.DataFrame, null_names: Mapping[str, str]) -> Figure:
 def spectra(rows: pd.DataFrame, n_clusters: int, groups: pd.Series) -> Figure:
     """Eigenvalues around the last of the ``n_clusters`` that an embedding uses: every network a line, a panel a
     data set; ``groups``, indexed as the rows, colours the networks."""
-    first, looks = max(2, n_clusters - 3), styles(list(groups.unique()))
+    first, looks = max(2, n_clusters - 3), styles(groups)
     values = rows["eigenvalues"].map(lambda text: numbers(text)[first - 1 :])
     drawn = named(rows).assign(group=groups, network=range(len(rows)), value=values)
     drawn["number"] = values.map(lambda row: range(first, first + len(row)))

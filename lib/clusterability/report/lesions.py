@@ -75,6 +75,8 @@ def _heat_maps(tables: dict[str, pd.DataFrame], across: str, upwards: str, heigh
         panel.set(xlabel=across, ylabel=upwards)
         panel.tick_params(labelsize=7)
         panel.tick_params("y", rotation=0)
+        for text in panel.texts:
+            text.set(color="white" if float(text.get_text()) < 1 else "black", text=text.get_text().replace("-", "−"))
     bar = figure.colorbar(ScalarMappable(**scale), ax=axes, aspect=50, shrink=0.6, extend="min")
     bar.set_label("accuracy lost, percentage points")
     bar.set_ticks([-1, 0, 1, 10, 100], labels=["−1", "0", "1", "10", "100"])

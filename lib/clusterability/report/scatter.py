@@ -11,7 +11,7 @@ from matplotlib.ticker import LogFormatter
 
 from clusterability.report.style import GREY, NCUT, ZERO, drawing, facets, handle, legend, named, styles, symlog
 
-_BARS = {"markerfacecolor": "white", "markersize": 7, "markeredgewidth": 1.2, "linewidth": 1.2}
+_BARS = {"markerfacecolor": "none", "markersize": 7, "markeredgewidth": 1.2, "linewidth": 1.2}
 _ARROW = {"arrowstyle": "-|>", "linewidth": 1, "shrinkA": 0, "shrinkB": 0}
 
 
@@ -30,8 +30,8 @@ def ncut_against_z(
     ``title`` is what the picture must say wherever it is shown. ``only`` some conditions are drawn, with the looks
     that they have ``among`` others (by default: all, among those of the rows).
     """
-    present = list(rows["condition"].unique())
-    looks = {name: look for name, look in styles(list(among) or present).items() if name in (only or present)}
+    shown = set(only or rows["condition"])
+    looks = {name: look for name, look in styles(among or rows["condition"]).items() if name in shown}
     drawn, theirs = (named(table[table["condition"].isin(list(looks))]) for table in (rows, published))
     grid = facets(
         "scatter", drawn, looks, "condition", x="z", y="ncut", col="dataset", row="pruned", sharex=False,
@@ -54,7 +54,7 @@ def ncut_against_z(
 @drawing
 def ncut_against_accuracy(rows: pd.DataFrame) -> Figure:
     """n-cut against test accuracy, a panel a data set; filled points are pruned networks."""
-    looks, drawn = styles(list(rows["condition"].unique())), named(rows).assign(accuracy=100 * rows["test_accuracy"])
+    looks, drawn = styles(rows["condition"]), named(rows).assign(accuracy=100 * rows["test_accuracy"])
     grid = facets(
         "scatter", drawn, looks, "condition", x="accuracy", y="ncut", col="dataset", sharex=False, height=3.6,
         aspect=1.0, titles="{col_name}",
@@ -81,7 +81,7 @@ def against_error(rows: pd.DataFrame, columns: Mapping[str, str]) -> Figure:
     have colours, an arrow towards the largest coefficient, and their range in the legend; conditions are grey.
     """
     swept = rows["strength"].notna()
-    sweeps, others = (styles(list(part["series"].unique())) for part in (rows[swept], rows[~swept]))
+    sweeps, others = (styles(part["series"]) for part in (rows[swept], rows[~swept]))
     looks = {name: (GREY, marker) for name, (_, marker) in others.items()} | sweeps
     drawn = named(rows).assign(error=100 * (1 - rows["test_accuracy"]))
     drawn = drawn.melt(["dataset", "series", "strength", "error"], list(columns), "number")

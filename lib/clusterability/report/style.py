@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib
@@ -55,9 +56,9 @@ def drawing(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     return drawn
 
 
-def styles(names: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Colour and marker of every name."""
-    return dict(zip(names, STYLES * len(names), strict=False))
+def styles(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Colour and marker of every different name, in their order."""
+    return dict(zip(dict.fromkeys(names), cycle(STYLES), strict=False))
 
 
 def named(rows: pd.DataFrame) -> pd.DataFrame:
