@@ -1,16 +1,19 @@
 """Figures draw every network, and the same numbers give the same bytes."""
 
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.collections import PathCollection
+from matplotlib import pyplot as plt
+from matplotlib.collections import PathCollection, QuadMesh
+from matplotlib.colors import to_hex
 from matplotlib.container import ErrorbarContainer
 
 from clusterability import Measurement, Training, grid
 from clusterability import report as figures
-from clusterability.base.statistics import listed, numbers
 from clusterability.data import constructed
 from clusterability.lesions import importance
 from clusterability.papers import agreement, published
@@ -46,9 +49,29 @@ def theirs():
     return published.load("factors", "mlp 784-256x4-10")
 
 
+# Okabe & Ito (2008), Color Universal Design: orange, sky blue, bluish green, yellow, blue, vermilion, reddish purple.
+OKABE_ITO = {"#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#000000"}
+
+
+def scatters(figure):
+    return [points for panel in figure.axes for points in panel.collections if isinstance(points, PathCollection)]
+
+
 def points(figure):
-    scatters = [c for panel in figure.axes for c in panel.collections if isinstance(c, PathCollection)]
-    return np.concatenate([scatter.get_offsets() for scatter in scatters])
+    return np.concatenate([scatter.get_offsets() for scatter in scatters(figure)])
+
+
+def networks(figure):
+    """Lines with a marker at every measurement."""
+    return [line for panel in figure.axes for line in panel.lines if line.get_marker() in list("os^DvPX")]
+
+
+def in_legend(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def heat_maps(panel):
+    return [mesh for mesh in panel.collections if isinstance(mesh, QuadMesh)]
 
 
 def test_every_network_is_a_point(rows, theirs):
@@ -65,18 +88,34 @@ def test_published_means_are_those_of_the_same_pruning_state(rows, theirs):
     assert drawn == sorted(same["ncut_mean"])
 
 
+def test_every_condition_has_a_colour_of_the_palette_and_a_shape(rows, theirs):
+    parts = [rows.assign(condition=name) for name in ("L1 Reg", "L2 Reg", "Control", "Dropout", "E", "F", "G")]
+    [scatter, _] = scatters(figures.ncut_against_z(pd.concat(parts), theirs))
+    colours = [to_hex(colour) for colour in scatter.get_facecolors()]
+    shapes = [path.vertices.tobytes() for path in scatter.get_paths()]
+    assert set(colours) <= OKABE_ITO
+    assert len(set(colours)) == len(set(shapes)) == len(set(zip(colours, shapes, strict=True))) == 7
+
+
+def test_published_means_have_the_colour_of_their_condition(rows, theirs):
+    figure = figures.ncut_against_z(rows, theirs)
+    [control, dropout] = (to_hex(points.get_color()) for points in figure.legends[0].get_lines()[:2])
+    bars = {bar.lines[0].get_color().lower(): float(bar.lines[0].get_ydata()[0]) for bar in figure.axes[0].containers}
+    means = theirs[(theirs["dataset"] == "mnist") & ~theirs["pruned"]].set_index("condition")["ncut_mean"]
+    assert bars == {control: means["Control"], dropout: means["Dropout"]}
+
+
 def test_a_close_up_draws_some_conditions_as_they_look_among_all(rows, theirs):
     rows = rows.assign(condition=rows["condition"].replace("Control", "L1 Reg"))
     whole, part = figures.ncut_against_z(rows, theirs), figures.ncut_against_z(rows, theirs, only=["Dropout"])
-    names = [[text.get_text() for text in figure.legends[0].get_texts()] for figure in (whole, part)]
-    assert names == [["L1 Reg", "Dropout", "published mean ± sd"], ["Dropout", "published mean ± sd"]]
-    drawn = [
-        [scatter for scatter in figure.axes[0].collections if isinstance(scatter, PathCollection)][-1]
-        for figure in (whole, part)
-    ]
+    assert in_legend(whole) == ["L1 Reg", "Dropout", "published mean ± sd"]
+    assert in_legend(part) == ["Dropout", "published mean ± sd"]
     assert len(points(part)) == 10
-    np.testing.assert_array_equal(*(scatter.get_offsets() for scatter in drawn))
-    np.testing.assert_array_equal(*(scatter.get_facecolors() for scatter in drawn))
+    looks = [
+        {tuple(place): tuple(look) for place, look in zip(points.get_offsets(), points.get_facecolors(), strict=True)}
+        for points in (scatters(whole)[0], scatters(part)[0])
+    ]
+    assert looks[1].items() <= looks[0].items()
 
 
 def test_axes_are_labelled_in_words_and_panels_named(rows, theirs):
@@ -86,17 +125,6 @@ def test_axes_are_labelled_in_words_and_panels_named(rows, theirs):
     assert "n-cut" in figure.axes[0].get_ylabel()
     assert not figure.get_suptitle()
     assert figures.ncut_against_z(rows, theirs, title="Here: 2 epochs.").get_suptitle() == "Here: 2 epochs."
-
-
-def test_the_same_figure_gives_the_same_bytes(rows, theirs, tmp_path, monkeypatch):
-    contents = []
-    for turn in ("first", "second"):
-        (tmp_path / turn).mkdir()
-        monkeypatch.chdir(tmp_path / turn)
-        figures.save(figures.ncut_against_z(rows, theirs), "scatter")
-        contents.append({path.name: path.read_bytes() for path in sorted((tmp_path / turn / "figures").iterdir())})
-    assert list(contents[0]) == ["scatter.pdf", "scatter.png", "scatter.svg"]
-    assert contents[0] == contents[1]
 
 
 def cells(table):
@@ -193,23 +221,49 @@ def measured(rows):
             pruned=epoch > 2, epoch=epoch, n_clusters=k, null_model=null, ncut=rng.uniform(8, 10, len(seeded)),
             z=rng.uniform(-9, 3, len(seeded)), test_accuracy=rng.uniform(0.8, 1, len(seeded)), in_out_ratio=0.1,
             train_loss=0.1, test_loss=0.2, shuffled_mean=9.5,
-            shuffled_ncuts=[listed(rng.uniform(8, 10, 20)) for _ in range(len(seeded))],
-            eigenvalues=[listed(np.sort(rng.uniform(0, 1, 8))) for _ in range(len(seeded))],
+            shuffled_ncuts=[rng.uniform(8, 10, 20) for _ in range(len(seeded))],
+            eigenvalues=[np.sort(rng.uniform(0, 1, 8)) for _ in range(len(seeded))],
         )
         for epoch in (0, 2, 4) for k in (4, 12) for null in ("layer", "nonzero")
     ]  # fmt: skip
     return pd.concat(parts, ignore_index=True)
 
 
-def lines(figure):
-    return [line for panel in figure.axes for line in panel.lines if len(line.get_xdata()) > 2]
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda rows, theirs: figures.ncut_against_z(rows, theirs),
+        lambda rows, theirs: figures.strips(rows, {"ncut": "n-cut"}, by="condition"),
+        lambda rows, theirs: figures.violins(rows, {"layer": "all weights", "nonzero": "nonzero weights"}),
+    ],
+)
+def test_the_same_rows_give_the_same_bytes(measured, theirs, draw, tmp_path, monkeypatch):
+    rows, contents, state = measured[measured["epoch"] == 2], [], np.random.get_state()[1].copy()  # noqa: NPY002
+    for turn in ("first", "second"):
+        (tmp_path / turn).mkdir()
+        monkeypatch.chdir(tmp_path / turn)
+        figures.save(draw(rows, theirs), "drawn")
+        contents.append({path.name: path.read_bytes() for path in sorted((tmp_path / turn / "figures").iterdir())})
+    assert list(contents[0]) == ["drawn.pdf", "drawn.png", "drawn.svg"]
+    assert contents[0] == contents[1]
+    assert not plt.get_fignums()  # a notebook would show them a second time
+    assert np.array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+
+
+def test_what_draws_is_loaded_by_drawing_only():
+    modules = "clusterability, clusterability.report.tables"
+    code = f"import sys, {modules}; print(*({{'matplotlib', 'seaborn'}} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "\n"
 
 
 def test_accuracies_and_ncuts_are_those_of_the_networks(measured):
     here = measured[(measured["epoch"] != 0) & (measured["n_clusters"] == 4) & (measured["null_model"] == "layer")]
-    drawn = points(figures.ncut_against_accuracy(here))
+    figure = figures.ncut_against_accuracy(here)
+    drawn = points(figure)
     expected = np.column_stack([100 * here["test_accuracy"], here["ncut"]])
     np.testing.assert_allclose(drawn[np.lexsort(drawn.T)], expected[np.lexsort(expected.T)])
+    filled = drawn[np.concatenate([points.get_facecolors()[:, 3] > 0 for points in scatters(figure)])]
+    np.testing.assert_allclose(np.sort(filled[:, 1]), np.sort(here.loc[here["pruned"], "ncut"]))
 
 
 def test_both_pruning_states_get_panels_of_their_own(measured, theirs):
@@ -224,6 +278,7 @@ def test_strips_place_every_network_in_its_group(measured):
     figure = figures.strips(measured, {"ncut": "n-cut", "z": "z"}, by="condition", colour_by="null_model")
     for panel, column in zip(figure.axes, ("ncut", "z"), strict=True):
         drawn = np.concatenate([scatter.get_offsets() for scatter in panel.collections])
+        assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["Control", "Dropout"]
         for place, condition in enumerate(["Control", "Dropout"]):
             here = drawn[np.abs(drawn[:, 1] - place) < 0.5, 0]
             np.testing.assert_allclose(
@@ -234,7 +289,11 @@ def test_strips_place_every_network_in_its_group(measured):
 def test_violins_show_own_ncuts_beside_shuffled_ones(measured):
     here = measured[(measured["epoch"] != 0) & (measured["n_clusters"] == 4)]
     figure = figures.violins(here, {"layer": "all weights", "nonzero": "nonzero weights"})
-    assert len(figure.axes) == 4
+    titles = [panel.get_title() for panel in figure.axes]
+    assert titles == ["MNIST, unpruned", "Fashion-MNIST, unpruned", "MNIST, pruned", "Fashion-MNIST, pruned"]
+    assert in_legend(figure) == ["trained networks", "shuffled: all weights", "shuffled: nonzero weights"]
+    for panel in figure.axes:  # two conditions' bodies under two null models
+        assert len([body for body in panel.collections if not isinstance(body, PathCollection)]) == 4
     own = here.drop_duplicates(["dataset", "condition", "pruned", "seed"])["ncut"]
     np.testing.assert_allclose(np.sort(points(figure)[:, 1]), np.sort(own))
 
@@ -242,7 +301,7 @@ def test_violins_show_own_ncuts_beside_shuffled_ones(measured):
 def test_every_network_is_a_line_along_training(measured):
     here = measured[measured["null_model"] == "layer"]
     figure = figures.along_training(here, [("n-cut", "linear", [(4, "ncut", "trained")])])
-    drawn = sorted(tuple(line.get_ydata()) for line in lines(figure))
+    drawn = sorted(tuple(line.get_ydata()) for line in networks(figure))
     own = here[here["n_clusters"] == 4].sort_values("epoch")
     assert drawn == sorted(tuple(part["ncut"]) for _, part in own.groupby(["dataset", "condition", "seed"]))
 
@@ -255,13 +314,14 @@ def test_published_means_stand_at_their_epoch(measured):
     assert len(bars) == len(figure.axes) == 2
     for bar in bars:
         assert bar.lines[0].get_xydata().tolist() == [[2, 7.5]]
-    assert "published mean ± sd" in [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "published mean ± sd" in in_legend(figure)
 
 
 def test_every_network_is_a_line_over_the_numbers_of_clusters(measured):
     here = measured[(measured["epoch"] == 4) & (measured["null_model"] == "layer")]
     figure = figures.z_by_clusters(here)
-    drawn = sorted(tuple(line.get_ydata()) for panel in figure.axes for line in panel.lines[1:])
+    drawn = sorted(tuple(line.get_ydata()) for line in networks(figure))
+    assert [tick.get_text() for tick in figure.axes[-1].get_xticklabels()] == ["4", "12"]
     own = here.sort_values("n_clusters")
     assert drawn == sorted(tuple(part["z"]) for _, part in own.groupby(["dataset", "condition", "seed"]))
 
@@ -272,9 +332,7 @@ def test_every_network_is_a_line_over_the_starts_of_k_means(measured):
     )
     there = pd.DataFrame({"dataset": ["mnist"], "condition": ["Control"], "shuffled_sd": [9.0]})
     figure = figures.over_starts(here, "shuffled_sd", "spread", there)
-    drawn = sorted(
-        tuple(line.get_ydata()) for panel in figure.axes for line in panel.lines if line.get_marker() == "o"
-    )
+    drawn = sorted(tuple(line.get_ydata()) for line in networks(figure))
     own = here.sort_values("n_starts")
     assert drawn == sorted(tuple(part["ncut"]) for _, part in own.groupby(["dataset", "condition", "seed"]))
     dashed = [line for panel in figure.axes for line in panel.lines if line.get_linestyle() == "--"]
@@ -284,10 +342,11 @@ def test_every_network_is_a_line_over_the_starts_of_k_means(measured):
 def test_spectra_show_the_eigenvalues_around_the_last_one_used(measured):
     here = measured[(measured["epoch"] == 0) & (measured["n_clusters"] == 4) & (measured["null_model"] == "layer")]
     figure = figures.spectra(here, 4, here["condition"])
-    drawn = lines(figure)
+    drawn = networks(figure)
     assert len(drawn) == len(here)
     assert drawn[0].get_xdata().tolist() == list(range(2, 9))
-    np.testing.assert_allclose(drawn[0].get_ydata(), numbers(here["eigenvalues"].iloc[0])[1:])
+    expected = sorted(tuple(values[1:]) for values in here["eigenvalues"])
+    np.testing.assert_allclose(sorted(tuple(line.get_ydata()) for line in drawn), expected)
 
 
 def test_the_forest_draws_every_comparison_at_its_place():
@@ -316,8 +375,10 @@ def test_a_network_is_drawn_with_all_its_neurons():
 def test_a_gallery_shows_every_example_with_its_label():
     images, numbers = constructed.polynomial_images(3)
     figure = figures.gallery({"Polynomials": (images, numbers)})
-    np.testing.assert_array_equal(np.stack([panel.images[0].get_array() for panel in figure.axes]), images)
-    assert [panel.get_title() for panel in figure.axes] == [str(number) for number in numbers]
+    [panel] = figure.axes
+    np.testing.assert_array_equal(np.stack([image.get_array() for image in panel.images]), images)
+    assert [text.get_text() for text in panel.texts] == [str(number) for number in numbers]
+    assert [tick.get_text() for tick in panel.get_yticklabels()] == ["Polynomials"]
 
 
 @pytest.fixture
@@ -330,7 +391,7 @@ def lesioned():
         {"dataset": "mnist", "condition": "Control", "pruned": True, "seed": seed, "n_clusters": 3, "z": -2.0 * c,
          "clustering": "spectral", "layer": layer, "cluster": c, "n_neurons": n, "layer_neurons": 250,
          "test_accuracy": 0.98, "accuracy": 0.98 - drop, "released_p": p, "p": p,
-         "class_drops": listed([drop, 0.0, -0.1])}
+         "class_drops": np.array([drop, 0.0, -0.1])}
         for seed in (0, 1) for layer, c, n, drop, p in lines
     ])  # fmt: skip
     return importance.classified(rows)
@@ -344,8 +405,7 @@ def test_every_sub_module_is_a_point_of_its_network_s_panel(lesioned):
         drawn = np.concatenate([np.asarray(points.get_offsets()) for points in panel.collections])
         expected = np.column_stack([100 * own["share"], own["drop"]])
         np.testing.assert_allclose(drawn[np.lexsort(drawn.T)], expected[np.lexsort(expected.T)])
-    legend = {text.get_text() for text in figure.legends[0].get_texts()}
-    assert legend == set(lesioned["kind"])
+    assert set(in_legend(figure)) == set(lesioned["kind"])
 
 
 def test_heat_maps_show_what_conditional_lesions_cost():
@@ -356,8 +416,8 @@ def test_heat_maps_show_what_conditional_lesions_cost():
         for i, a in enumerate(names) for j, b in enumerate(names) if a[0] != b[0]
     ])  # fmt: skip
     figure = figures.conditional_importance([("MNIST", rows)])
-    [image] = figure.axes[0].images
-    shown = np.ma.filled(image.get_array(), np.nan)
+    [mesh] = heat_maps(figure.axes[0])
+    shown = np.ma.filled(mesh.get_array(), np.nan)
     np.testing.assert_allclose(shown, [[np.nan, np.nan, 2], [np.nan, np.nan, 12], [20, 21, np.nan]])
     assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["1.1", "1.2", "3.3"]
 
@@ -374,10 +434,11 @@ def test_dependencies_are_arrows_between_layers(lesioned):
 
 def test_class_profiles_show_important_sub_modules_only(lesioned):
     figure = figures.class_profiles(lesioned[lesioned["seed"] == 0])
-    [image] = figure.axes[0].images
-    np.testing.assert_allclose(image.get_array(), [[20, 0, -10], [10, 0, -10]], atol=1e-6)
+    [mesh] = heat_maps(figure.axes[0])
+    np.testing.assert_allclose(mesh.get_array(), [[20, 0, -10], [10, 0, -10]], atol=1e-6)
     without = figures.class_profiles(lesioned.assign(kind="other"))
-    assert not without.axes[0].images
+    assert not heat_maps(without.axes[0])
+    assert [text.get_text() for text in without.axes[0].texts] == ["no important sub-module"]
 
 
 def test_sweeps_are_points_joined_at_their_means():
@@ -391,14 +452,16 @@ def test_sweeps_are_points_joined_at_their_means():
     assert len(drawn) == 2 * len(rows)
     [curve] = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 2]
     np.testing.assert_allclose(curve.get_xydata(), [[4.5, 5.5], [15, 1.5]])
-    assert {text.get_text() for text in figure.axes[0].texts} == {"0.1", "1"}
+    [arrow] = [text for text in figure.axes[0].texts if text.arrow_patch]
+    np.testing.assert_allclose(arrow.xy, [15, 1.5])
+    assert in_legend(figure) == ["Control", "Sweep, 0.1 to 1"]
 
 
 def test_shares_of_every_network_fill_a_bar():
-    rows = pd.DataFrame({
-        "condition": ["A", "A", "B"], "seed": [0, 1, 0], "volume_shares": ["0.7 0.3", "0.5 0.5", "1 0"],
-        "vertex_shares": ["0.6 0.4", "0.5 0.5", "0.9 0.1"],
-    })  # fmt: skip
+    rows = pd.DataFrame({"condition": ["A", "A", "B"], "seed": [0, 1, 0]}).assign(
+        volume_shares=list(np.array([[0.7, 0.3], [0.5, 0.5], [1, 0]])),
+        vertex_shares=list(np.array([[0.6, 0.4], [0.5, 0.5], [0.9, 0.1]])),
+    )
     figure = figures.cluster_shares(rows, by="condition")
     for panel in figure.axes:
         assert len(panel.patches) == 6

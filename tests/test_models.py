@@ -198,7 +198,11 @@ def test_every_classifier_and_every_shuffle_is_drawn_and_what_was_not_computed_i
     theirs = published.load("imagenet", ["VGG-16", "ResNet-18"]).assign(network=lambda table: table["architecture"])
     assert list(theirs["network"]) == ["VGG-16", "ResNet-18"]
     rows = theirs.rename(columns={"ncut_mean": "ncut", "z_mean": "z", "p_mean": "p"}).assign(
-        condition="Untrained", n_shuffles=3, shuffled_mean=8.5, shuffled_sd=0.25, shuffled_ncuts="8.25 8.5 8.75"
+        condition="Untrained",
+        n_shuffles=3,
+        shuffled_mean=8.5,
+        shuffled_sd=0.25,
+        shuffled_ncuts=[np.array([8.25, 8.5, 8.75])] * 2,
     )
     figure = figures.beside_shuffles(rows, theirs.iloc[:1], by="network")
     scatters = [c for c in figure.axes[0].collections if isinstance(c, PathCollection)]

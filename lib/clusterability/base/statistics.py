@@ -119,10 +119,10 @@ def listed(values: Sequence[float]) -> str:
     return " ".join(f"{round(float(value), 8):.6g}" for value in values)
 
 
-def numbers(text: str | np.ndarray) -> np.ndarray:
+def numbers(text: str) -> np.ndarray:
     """The numbers that :func:`listed` wrote.
 
     >>> numbers("0.25 10").tolist()
     [0.25, 10.0]
     """
-    return np.array(text.split(), dtype=float) if isinstance(text, str) else text
+    return np.array(text.split(), dtype=float)

@@ -1,61 +1,28 @@
 """What readers see: a page's tables and figures. Figures are vector files in colours that colour-blind readers can
-tell apart, every network a point."""
+tell apart, every network a point.
 
-from clusterability.report.classifiers import beside_shuffles
-from clusterability.report.curves import along_training, over_starts, z_by_clusters
-from clusterability.report.distributions import forest, spectra, strips, violins
-from clusterability.report.drawings import gallery, network_in_modules
-from clusterability.report.lesions import class_profiles, conditional_importance, dependency_graphs, sub_modules
-from clusterability.report.page import Page
-from clusterability.report.scatter import ncut_against_accuracy, ncut_against_z
-from clusterability.report.style import save
-from clusterability.report.tables import (
-    agreement,
-    chance,
-    classifiers,
-    clusters,
-    datasets,
-    dependencies,
-    graphs,
-    html,
-    lesion_kinds,
-    networks,
-    significance,
-    spreads,
-)
-from clusterability.report.trade_off import against_error, cluster_shares
+Each is loaded when it is first asked for: seaborn takes a second that tables need not wait.
+"""
 
-__all__ = [
-    "Page",
-    "against_error",
-    "agreement",
-    "along_training",
-    "beside_shuffles",
-    "chance",
-    "class_profiles",
-    "classifiers",
-    "cluster_shares",
-    "clusters",
-    "conditional_importance",
-    "datasets",
-    "dependencies",
-    "dependency_graphs",
-    "forest",
-    "gallery",
-    "graphs",
-    "html",
-    "lesion_kinds",
-    "ncut_against_accuracy",
-    "ncut_against_z",
-    "network_in_modules",
-    "networks",
-    "over_starts",
-    "save",
-    "significance",
-    "spectra",
-    "spreads",
-    "strips",
-    "sub_modules",
-    "violins",
-    "z_by_clusters",
-]
+from importlib import import_module
+from typing import Any
+
+_PLACES = {
+    "page": ["Page"],
+    "tables": ["agreement", "chance", "classifiers", "clusters", "datasets", "dependencies", "graphs", "html",
+               "lesion_kinds", "networks", "significance", "spreads"],
+    "style": ["save"],
+    "scatter": ["against_error", "ncut_against_accuracy", "ncut_against_z"],
+    "curves": ["along_training", "over_starts", "z_by_clusters"],
+    "distributions": ["beside_shuffles", "cluster_shares", "forest", "spectra", "strips", "violins"],
+    "lesions": ["class_profiles", "conditional_importance", "dependency_graphs", "sub_modules"],
+    "drawings": ["gallery", "network_in_modules"],
+}  # fmt: skip
+__all__ = sorted(name for names in _PLACES.values() for name in names)
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _PLACES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
