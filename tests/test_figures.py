@@ -145,6 +145,18 @@ def test_provenance_of_several_tables_counts_every_row_once(rows):
         assert re.search(rf"<td>Rows</td>\s*<td>{n_rows}</td>", tables.provenance(*given).data)
 
 
+def test_provenance_weighs_every_network_once(rows):
+    texts = dict.fromkeys(("date", "data", "architecture", "device", "version", "software"), "a")
+    networks = rows[rows["dataset"] == "mnist"][:3].assign(
+        **texts, seed=range(3), seconds=[10.0, 20.0, 90.0], key=list("abc")
+    )
+    sub_modules = networks.loc[networks.index.repeat([1, 1, 7])]  # one row each
+    for given, n_rows in (((sub_modules,), 9), ((networks[:1], sub_modules), 9), ((sub_modules, networks), 9)):
+        text = tables.provenance(*given).data
+        assert "<td>20 (10 to 90)</td>" in text
+        assert re.search(rf"<td>Rows</td>\s*<td>{n_rows}</td>", text)
+
+
 @pytest.fixture
 def measured(rows):
     """Rows of both pruning states and null models, along training, with all that figures draw."""

@@ -292,11 +292,16 @@ def datasets(names: Sequence[str]) -> HTML:
 
 
 def provenance(*tables: pd.DataFrame) -> HTML:
-    """Where the rows behind a figure come from, one line a data set; each row of several tables once, by its key."""
-    present = [table for table in tables if len(table)] or tables[:1]
-    rows = present[0] if len(present) == 1 else pd.concat(present).drop_duplicates("key")
+    """Where the rows behind a figure come from, one line a data set.
+
+    Rows of a key that several tables have are the first one's; seconds are a network's, however many rows it has.
+    """
+    rows, *others = [table for table in tables if len(table)] or tables[:1]
+    for table in others:
+        rows = pd.concat([rows, table[~table["key"].isin(rows["key"])]])
     lines = []
     for dataset, part in rows.groupby("dataset", sort=False):
+        seconds = part.drop_duplicates("key")["seconds"]
         dates = sorted(part["date"].unique())
         lines.append(
             {
@@ -308,7 +313,7 @@ def provenance(*tables: pd.DataFrame) -> HTML:
                 **{name: _listed(part[column]) for column, name in _COMPARED_WITH.items() if column in part},
                 "Device": _listed(part["device"]),
                 "Seconds a network, median and range": (
-                    f"{part['seconds'].median():.0f} ({part['seconds'].min():.0f} to {part['seconds'].max():.0f})"
+                    f"{seconds.median():.0f} ({seconds.min():.0f} to {seconds.max():.0f})"
                 ),
                 "Computed": dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}",
                 "Version": _listed(part["version"]),
