@@ -1,11 +1,27 @@
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clusterability import paths
 from clusterability.errors import InputError
-from clusterability.results import NETWORKS, changes, key_of, listed, merge, numbers, read, read_all
+from clusterability.results import (
+    CLUSTER_LESIONS,
+    CONDITIONAL,
+    LESIONS,
+    NETWORKS,
+    changes,
+    key_of,
+    listed,
+    merge,
+    numbers,
+    read,
+    read_all,
+)
 
 COLUMNS = list(NETWORKS.columns)
 
@@ -89,6 +105,17 @@ def test_merging_the_same_rows_again_does_not_change_the_file(table):
     merge(table, rows[1:])
     merge(table, [])
     assert table.read_bytes() == before
+
+
+def test_merging_nothing_leaves_every_byte_of_the_stored_tables(tmp_path):
+    tables = sorted((paths.data_folder() / "results").glob("*.csv"))
+    assert len(tables) >= 33
+    for table in tables:
+        columns = tuple(pd.read_csv(table, nrows=0).columns)
+        [schema] = [known for known in (NETWORKS, LESIONS, CONDITIONAL, CLUSTER_LESIONS) if known.columns == columns]
+        copy = shutil.copy(table, tmp_path)
+        merge(Path(copy), [], schema)
+        assert Path(copy).read_bytes() == table.read_bytes(), table.name
 
 
 @given(st.permutations(range(6)), st.integers(0, 6))
