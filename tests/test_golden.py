@@ -1,8 +1,9 @@
 """Rows of every kind of network, computed anew: they are those that the present arithmetic gave first.
 
 ``golden.csv`` holds them as tables do, with the processor and the software that computed them:
-where these are the same, every text must be; elsewhere, numbers agree as far as rounding lets them. After a change
-that is meant to move numbers, ``python tests/test_golden.py`` writes the file anew.
+where these are the same, every text must be; elsewhere, numbers agree as far as rounding lets them. It does not for
+pruned networks, where the last bit decides which of two weights stays, nor for those rounded to bfloat16. After a
+change that is meant to move numbers, ``python tests/test_golden.py`` writes the file anew.
 """
 
 import os
@@ -45,7 +46,8 @@ def kinds_of_networks():
     of_cnns = {**digits, "n_replicates": 1, "hidden": [16], "blocks": [[8, 8], [8]], "measurement": Measurement(4, 5)}
     training = Training(epochs=8, pruning_epochs=4, learning_rate=3e-3, batch_size=64)
     dropped = {"dropout": 0.5, "convolution_dropout": [0.25] * 3, "augmentation": True}
-    cnns = grid(**of_cnns, pruned=True, training=training, conditions={"Control": {}, "Dropout": dropped})
+    cnns = grid(**of_cnns, pruned=False, training=training, conditions={"Control": {}, "Dropout": dropped})
+    cnns.append(replace(cnns[0], pruned=True))
     training = replace(training, bfloat16=True)
     cnns += grid(**of_cnns, pruned=False, training=training, conditions={"Normalized": {}}, batch_norm=True)
     cnns.append(replace(cnns[-1], condition="Folded", fold_normalization=True))
@@ -55,21 +57,21 @@ def kinds_of_networks():
 def compute(home):
     """The rows of all kinds as they are written, and the names that trained networks are kept under."""
     by_table = kinds_of_networks()
-    lesioned = [one for one in by_table["mlps"] if one.pruned and one.condition == "Control"]
+    whole, pruned = by_table["mlps"][:1], by_table["mlps"][4:5]
     tables = []
     with mock.patch.dict(os.environ, CLUSTERABILITY_LOCAL=str(home), CLUSTERABILITY_STORE="golden"):
-        by_table["lesions"] = [replace(one, kind="lesions", n_controls=20) for one in lesioned]
-        by_table["pairs"] = [replace(one, kind="conditional", n_controls=20) for one in lesioned]
-        by_table["clusters"] = [replace(one, kind="clusters") for one in lesioned]
+        by_table["lesions"] = [replace(one, kind="lesions", n_controls=20) for one in whole]
+        by_table["pairs"] = [replace(one, kind="conditional", n_controls=20) for one in pruned]
+        by_table["clusters"] = [replace(one, kind="clusters") for one in whole]
         for table, runs in by_table.items():
             run(table, runs)
             tables.append(as_text(store.own(table)).assign(table=table))
         networks = sorted(file.stem for file in files.networks_folder().glob("*.npz"))
     tables.append(pd.DataFrame({"key": networks, "table": "kept networks"}))
-    whole = pd.concat(tables, ignore_index=True).fillna("").drop(columns=PASSING)
+    rows = pd.concat(tables, ignore_index=True).fillna("").drop(columns=PASSING)
     processor, libraries = machine()
-    whole = whole.assign(processor=processor, libraries=libraries)
-    return whole[["table", *(column for column in whole if column != "table")]]
+    rows = rows.assign(processor=processor, libraries=libraries)
+    return rows[["table", *(column for column in rows if column != "table")]]
 
 
 def as_text(file):
@@ -85,28 +87,30 @@ def machine():
     return processor or platform.processor(), libraries
 
 
-def assert_close(found, expected, name):
+def assert_close(found, expected, column):
     """Two texts are the same, or hold numbers that differ by rounding."""
     try:
         numbers = [np.array(text.split(), dtype=float) for text in (found, expected)]
     except ValueError:
-        assert found == expected, name
+        assert found == expected, column
         return
-    np.testing.assert_allclose(*numbers, rtol=1e-3, atol=1e-3, err_msg=name)
+    np.testing.assert_allclose(*numbers, rtol=1e-3, atol=1e-3, err_msg=column)
 
 
 def test_rows_of_every_kind_of_network_are_the_same_as_ever(tmp_path):
     expected, found = as_text(GOLDEN), compute(tmp_path)
-    assert list(found.columns) == list(expected.columns)
-    assert len(found) == len(expected)
     if found[MACHINE].equals(expected[MACHINE]):
-        different = found != expected
-        assert {
-            column: found.loc[different[column], "table"].tolist() for column in found if different[column].any()
-        } == {}
-    for (_, row), (_, wanted) in zip(found.iterrows(), expected.iterrows(), strict=True):
-        for column in found.columns.drop(MACHINE):
-            assert_close(row[column], wanted[column], f"{column} of {row['table']}, {row['condition']}")
+        pd.testing.assert_frame_equal(found, expected)
+    names = ["table", "dataset", "condition", "pruned", "seed", "architecture", "data", "key"]
+    pd.testing.assert_frame_equal(*(rows[names].drop_duplicates(ignore_index=True) for rows in (found, expected)))
+    found, expected = (
+        rows[(rows["pruned"] == "False") & ~rows["condition"].isin(["Normalized", "Folded"])]
+        for rows in (found, expected)
+    )
+    assert len(found) == len(expected) > 20
+    for column in found.columns.drop(MACHINE):
+        for one, other in zip(found[column], expected[column], strict=True):
+            assert_close(one, other, column)
 
 
 def test_stored_rows_of_untrained_networks_are_computed_again_to_the_last_digit(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 import csv
 import multiprocessing
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -7,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clusterability.base import files
 from clusterability.base.errors import InputError
 from clusterability.base.statistics import listed, numbers
 from clusterability.experiments import store
-from clusterability.experiments.rows import NetworkRow
+from clusterability.experiments.rows import KINDS, NetworkRow
 from clusterability.experiments.run import changes
 from clusterability.experiments.store import _kinds, key_of, merge
 from helpers import blank
@@ -114,6 +116,20 @@ def test_merging_the_same_rows_again_does_not_change_the_file(table):
     merge(table, rows[1:])
     merge(table, [])
     assert table.read_bytes() == before
+
+
+def test_merging_nothing_or_a_row_that_is_there_leaves_every_byte_of_the_stored_tables(tmp_path):
+    tables = sorted((files.data_folder() / "results").glob("*.csv"))
+    assert len(tables) >= 33
+    for table in tables:
+        columns = list(pd.read_csv(table, nrows=0).columns)
+        [row_type] = [kind.row for kind in KINDS.values() if kind.row.COLUMNS.split() == columns]
+        copy = shutil.copy(table, tmp_path)
+        rows = store.read([copy], row_type)
+        again = rows[rows["key"] == rows["key"].iloc[len(rows) // 2]]
+        for merged in ([], [row_type(**line) for line in again.to_dict("records")]):
+            merge(copy, merged)
+            assert copy.read_bytes() == table.read_bytes(), table.name
 
 
 @given(st.permutations(range(6)), st.integers(0, 6))
