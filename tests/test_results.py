@@ -1,6 +1,7 @@
 import csv
 import multiprocessing
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -124,7 +125,7 @@ def test_merging_nothing_or_a_row_that_is_there_leaves_every_byte_of_the_stored_
     for table in tables:
         columns = list(pd.read_csv(table, nrows=0).columns)
         [row_type] = [kind.row for kind in KINDS.values() if kind.row.COLUMNS.split() == columns]
-        copy = shutil.copy(table, tmp_path)
+        copy = Path(shutil.copy(table, tmp_path))
         rows = store.read([copy], row_type)
         again = rows[rows["key"] == rows["key"].iloc[len(rows) // 2]]
         for merged in ([], [row_type(**line) for line in again.to_dict("records")]):
