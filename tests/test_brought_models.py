@@ -88,6 +88,7 @@ def test_every_way_to_write_it_is_followed(body, last, sources):
         (lambda s, x: nn.functional.relu(s.f(s.a(x)[:, :, 0, 0])), "index"),
         (lambda s, x: s.a(x).mean(dim=x.dim() - 1), "a mean over the axes"),
         (lambda s, x: s.a(x).unsqueeze(1), "unsqueeze to axis 1"),
+        (lambda s, x: s.c(s.a(x) * s.b(x).sum()), "'sum'"),
         (lambda s, x: s.c(torch.einsum("nchw->nchw", s.a(x))), "einsum"),
     ],
 )

@@ -101,11 +101,8 @@ class ChannelGraph(Graph):
 
     @property
     def adjacency(self) -> scipy.sparse.csr_array:
-        one_way = scipy.sparse.csr_array((self.n_vertices, self.n_vertices))
-        for connection in self.connections:
-            block = scipy.sparse.coo_array(scipy.sparse.csr_array(connection.norms) @ connection.reads)
-            rows, columns = block.coords
-            one_way += scipy.sparse.csr_array((block.data, (connection.units[rows], columns)), one_way.shape)
+        vertices = scipy.sparse.eye_array(self.n_vertices, format="csr")
+        one_way = sum(vertices[:, c.units] @ scipy.sparse.csr_array(c.norms) @ c.reads for c in self.connections)
         return one_way + one_way.T
 
     def components(self) -> np.ndarray:
@@ -151,21 +148,13 @@ def channel_graph(
 
     Parameters
     ----------
-    layers : sequence of Layer
-        As :func:`clusterability.graphs.tracing.trace` gives them.
     part : {"convolutional", "dense", "all"}, optional
         Whose units are vertices; by default the convolutions', as in C, or all of a model without any.
-    input_layer : bool
+    input_layer : bool, optional
         Whether the units that the part reads from outside are vertices too: the model's input, or the
         convolutions before a dense part. By default only where there is no convolution.
     norm : str
-        Of kernels, see :func:`kernel_norms`.
-
-    Raises
-    ------
-    InputError
-        An unknown part or norm, a part that the model lacks or that has no edge, or weights that are
-        not finite.
+        See :func:`kernel_norms`.
 
     >>> from torch import nn
     >>> from clusterability.graphs.tracing import trace
@@ -207,15 +196,10 @@ def check_part(part: str | None) -> None:
 
 
 def kernel_norms(kernel: np.ndarray, norm: str = "induced") -> np.ndarray:
-    """Norm (units, positions) of the kernel between every unit and every position that it reads, in float64.
+    """Norm (units, positions) of every kernel (units, positions, ...), in float64.
 
-    Parameters
-    ----------
-    kernel : ndarray (units, positions, ...)
-        One kernel a pair: none, one or two axes behind; more for the entrywise norms.
-    norm : {"induced", "entrywise", "frobenius"}
-        The largest sum of absolute values in a column, as released; the sum of all absolute values; or
-        the root of the sum of squares. The same for a single number.
+    "induced": the largest sum of absolute values in a column, as released; "entrywise": the sum of all;
+    "frobenius": the root of the sum of squares. The same for a single number.
 
     >>> kernel = np.array([[[[1.0, -2.0], [3.0, 0.0]]]])
     >>> [round(float(kernel_norms(kernel, norm)[0, 0]), 4) for norm in NORMS]
@@ -260,18 +244,14 @@ def _norms(layer: Layer, norm: str) -> np.ndarray | scipy.sparse.csr_array:
         raise InputError(f"layer {layer.name!r} holds weights that are NaN or infinite")
     if not all(np.isfinite(scale).all() for scale in scales):
         raise InputError(f"layer {layer.name!r} meets a batch normalization that is NaN or infinite")
+    n_units, per_group = norms.shape
+    group = np.arange(n_units) // (n_units // layer.groups)
     if layer.unit_scale is not None:
         norms = norms * layer.unit_scale[:, None]
-    if layer.groups > 1:
-        n_units, per_group = norms.shape
-        group = np.arange(n_units) // (n_units // layer.groups)
-        columns = group[:, None] * per_group + np.arange(per_group)
-        ends = np.arange(n_units + 1) * per_group
-        norms = scipy.sparse.csr_array(
-            (norms.reshape(-1), columns.reshape(-1), ends), (n_units, per_group * layer.groups)
-        )
-    if layer.position_scale is None:
-        return norms
+    if layer.position_scale is not None:
+        norms = norms * layer.position_scale.reshape(layer.groups, per_group)[group]
     if layer.groups == 1:
-        return norms * layer.position_scale
-    return (norms @ scipy.sparse.diags_array(layer.position_scale)).tocsr()
+        return norms
+    columns = group[:, None] * per_group + np.arange(per_group)
+    ends = np.arange(n_units + 1) * per_group
+    return scipy.sparse.csr_array((norms.ravel(), columns.ravel(), ends), (n_units, per_group * layer.groups))

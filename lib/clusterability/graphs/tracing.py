@@ -8,22 +8,24 @@ the sum (C, appendix).
 
 from __future__ import annotations
 
+import copy
 import inspect
 import math
 import operator
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import fx, nn
 from torch.nn import functional
+from torch.utils import _pytree as pytree
 
 from clusterability.base.errors import InputError, reason
-from clusterability.graphs.shapes import SEVERAL, Shape, shapes_of
 
-INPUT = 0
-"""Index of the layer that stands for the model's input."""
+INPUT = 0  # index of the layer that stands for the model's input
+_SEVERAL = "several"  # stands for the shape of a tuple or dictionary of tensors
+_Shape = tuple[int, ...] | str | None  # of a tensor, or _SEVERAL, or None of what holds no tensor
+_BATCH = 2  # examples on which shapes are found: of one, squeezing would lose the axis
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _NORMALIZATIONS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -63,58 +65,38 @@ _FLATTENINGS = {torch.flatten, torch.reshape, torch.squeeze, "flatten", "view", 
 
 @dataclass
 class Layer:
-    """A weighted layer, or the input.
+    """A weighted layer, or the input."""
 
-    Attributes
-    ----------
-    name : str
-        Path of the module; "input".
-    kind : {"input", "convolution", "linear"}
-    n_units : int
-    kernel : ndarray (n_units, positions / groups, ...) of float32, or None for the input
-        Weights by unit and position of the channel read; behind these, kernels or flattened areas.
-    groups : int
-        Of a grouped convolution: as many equal parts of the units read as many equal parts of the
-        positions, each its own.
-    sources : dict of int to ndarray (positions,) of int64
-        For every layer that is read, by index, which of its units stands at each position; −1: none.
-    unit_scale, position_scale : ndarray or None
-        What the batch normalization behind a unit, or before a position, multiplies its weights by.
-    """
-
-    name: str
-    kind: str
+    name: str  # path of the module; "input"
+    kind: str  # "input", "convolution" or "linear"
     n_units: int
+    # (n_units, positions / groups, ...) of float32: weights by unit and position of the channel read; behind
+    # these, kernels or flattened areas. None for the input.
     kernel: np.ndarray | None = None
-    groups: int = 1
+    groups: int = 1  # of equally many units that read equally many positions, each group its own
+    # For every layer that is read, by index, which of its units stands at each position; −1: none.
     sources: dict[int, np.ndarray] = field(default_factory=dict)
+    # What the batch normalization behind a unit, or before a position, multiplies its weights by.
     unit_scale: np.ndarray | None = None
     position_scale: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class _Flow:
-    """A tensor on its way: which units stand at its channels' positions.
-
-    ``area`` is the shape behind a channel that flattening has put into the channels' axis, ``scale`` what
-    a batch normalization of several layers' units leaves to those who read them, ``lost`` whether the
-    channels' axis has been indexed away.
-    """
+    """A tensor on its way: which units stand at its channels' positions."""
 
     sources: dict[int, np.ndarray]
     n_positions: int
-    area: tuple[int, ...] = ()
-    scale: np.ndarray | None = None
-    lost: bool = False
+    area: tuple[int, ...] = ()  # the shape behind a channel that flattening has put into the channels' axis
+    scale: np.ndarray | None = None  # what a normalization of several layers' units leaves to those who read them
+    lost: bool = False  # whether the channels' axis has been indexed away
 
 
 def trace(model: nn.Module, input_shape: tuple[int, ...], *, fold_normalization: bool = True) -> list[Layer]:
-    """The weighted layers of a model in the order in which they run, the input first.
+    """The weighted layers of a model, as it runs in evaluation, in the order in which they run, the input first.
 
     Parameters
     ----------
-    model : nn.Module
-        Is not changed; traced as it runs in evaluation.
     input_shape : tuple of int
         Of one example: (channels, height, width), or (features,).
     fold_normalization : bool
@@ -138,7 +120,7 @@ def trace(model: nn.Module, input_shape: tuple[int, ...], *, fold_normalization:
     whole = nn.Sequential(model) if fx.Tracer().is_leaf_module(model, "") else model
     try:
         traced = fx.symbolic_trace(whole, concrete_args=_defaults(whole))
-        shapes = shapes_of(traced, tuple(input_shape))
+        shapes = _shapes(traced, tuple(input_shape))
     except Exception as failure:  # whatever a user's forward raises
         raise InputError(
             f"{type(model).__name__} cannot be traced on an input of shape {tuple(input_shape)}: {reason(failure)}"
@@ -146,12 +128,46 @@ def trace(model: nn.Module, input_shape: tuple[int, ...], *, fold_normalization:
     finally:
         for module, was_training in training.items():
             module.training = was_training
-    walk = _Walk(dict(traced.named_modules()), tuple(input_shape), fold_normalization)
-    for node, shape in zip(traced.graph.nodes, shapes, strict=True):
-        walk.visit(node, shape)
+    walk = _Walk(traced, shapes, tuple(input_shape), fold_normalization)
+    for node in traced.graph.nodes:
+        walk.visit(node)
     if len(walk.layers) == 1:
         raise InputError(f"{type(model).__name__} has no linear and no convolutional layer that is run")
     return walk.layers
+
+
+def _shapes(traced: fx.GraphModule, input_shape: tuple[int, ...]) -> dict[fx.Node, _Shape]:
+    """The shape of what every node gives for a batch of examples, found without computing it."""
+    # A copy whose tensors have shapes only: running it takes no time, and making it no memory.
+    without = {id(p): nn.Parameter(p.detach().to("meta"), requires_grad=False) for p in traced.parameters()}
+    # Besides buffers: what torch.nn.utils.prune and weight_norm leave, weights that are no parameters.
+    others = [value for part in traced.modules() for value in vars(part).values() if torch.is_tensor(value)]
+    shaped = copy.deepcopy(traced, without | {id(b): b.detach().to("meta") for b in [*traced.buffers(), *others]})
+    dtype = next((p.dtype for p in shaped.parameters() if p.is_floating_point()), torch.float32)
+    run = _Shapes(shaped, graph=traced.graph)
+    run.run(torch.empty(_BATCH, *input_shape, dtype=dtype, device="meta"))
+    return run.shapes
+
+
+class _Shapes(fx.Interpreter):
+    """Runs a traced model and notes shapes."""
+
+    def __init__(self, module: fx.GraphModule, graph: fx.Graph) -> None:
+        super().__init__(module, graph=graph)
+        self.extra_traceback = False  # it would be part of the error's text
+        self.shapes: dict[fx.Node, _Shape] = {}
+
+    def run_node(self, node: fx.Node):
+        try:
+            given = super().run_node(node)
+        except Exception as failure:
+            place = node.target if node.op == "call_module" else node.name
+            tensors = [self.env[source] for source in node.all_input_nodes]
+            given = ", ".join(str(tuple(tensor.shape[1:])) for tensor in tensors if torch.is_tensor(tensor))
+            raise RuntimeError(f"{place}, given {given or 'nothing'}: {reason(failure)}") from failure
+        several = _SEVERAL if any(map(torch.is_tensor, pytree.tree_leaves(given))) else None
+        self.shapes[node] = tuple(given.shape) if torch.is_tensor(given) else several
+        return given
 
 
 def _defaults(module: nn.Module) -> dict:
@@ -173,37 +189,38 @@ def _axis(node: fx.Node, default=None):
 class _Walk:
     """Follows the data through a traced graph, node by node."""
 
-    def __init__(self, modules: Mapping[str, nn.Module], input_shape: tuple[int, ...], fold: bool) -> None:
-        self.modules, self.input_shape, self.fold = modules, input_shape, fold
+    def __init__(self, traced: fx.GraphModule, shapes: dict, input_shape: tuple[int, ...], fold: bool) -> None:
+        self.modules, self.shapes = dict(traced.named_modules()), shapes
+        self.input_shape, self.fold = input_shape, fold
         self.layers = [Layer("input", "input", input_shape[0])]
         self.flows: dict[fx.Node, _Flow] = {}
-        self.shapes: dict[fx.Node, Shape] = {}
         self.layer_at: dict[fx.Node, int] = {}
         # How the input was flattened, and the nodes in which its channels still stand as they were.
         self.flattening: tuple | None = None
         self.as_channels: set[fx.Node] = set()
 
-    def visit(self, node: fx.Node, shape: Shape) -> None:
-        self.shapes[node] = shape
+    def visit(self, node: fx.Node) -> None:
         if node.op == "placeholder":
             if not self.flows:
                 self.flows[node] = _Flow({INPUT: np.arange(self.input_shape[0])}, self.input_shape[0])
                 self.layer_at[node] = INPUT
             elif not node.args:  # with a default, it has its value
                 raise InputError(f"the model has a second input, {node.target!r}: one is understood")
-        elif node.op != "output" and shape is not None and any(a in self.flows for a in node.all_input_nodes):
-            try:
-                flow = self._flow(node, shape)
-            except InputError:
-                raise
-            except Exception as failure:  # an operation can be called in more ways than are thought of here
-                raise self._unknown(node, f"the way in which it is called ({reason(failure)})") from failure
-            self.flows[node] = flow
-            if node.target in _IN_PLACE:
-                self.flows[_input(node)] = flow
+            return
+        if node.op == "output" or self.shapes[node] is None or self.flows.keys().isdisjoint(node.all_input_nodes):
+            return
+        try:
+            flow = self._flow(node, self.shapes[node])
+        except InputError:
+            raise
+        except Exception as failure:  # an operation can be called in more ways than are thought of here
+            raise self._unknown(node, f"the way in which it is called ({reason(failure)})") from failure
+        self.flows[node] = flow
+        if node.target in _IN_PLACE:
+            self.flows[_input(node)] = flow
 
-    def _flow(self, node: fx.Node, shape: Shape) -> _Flow:
-        if shape == SEVERAL:
+    def _flow(self, node: fx.Node, shape: _Shape) -> _Flow:
+        if shape == _SEVERAL:
             raise self._unknown(node, "an operation that gives several tensors")
         before = len(self.layers)
         flow = self._module(node) if node.op == "call_module" else self._function(node)
@@ -219,9 +236,11 @@ class _Walk:
         if flow.lost and isinstance(module, (*_CONVOLUTIONS, nn.Linear)):
             raise self._unknown(node, "a layer on what an index has left")
         if isinstance(module, _CONVOLUTIONS):
-            return self._convolution(node, module, flow)
+            return self._layer(node, "convolution", module.weight, flow, module.groups)
         if isinstance(module, nn.Linear):
-            return self._linear(node, module, flow)
+            if len(self.shapes[_input(node)]) != 2:
+                raise self._unknown(node, "a linear layer on the last of several axes")
+            return self._layer(node, "linear", module.weight.unflatten(1, (flow.n_positions, *flow.area)), flow)
         if isinstance(module, _NORMALIZATIONS):
             return self._normalization(node, module, flow)
         if isinstance(module, nn.Flatten):
@@ -241,10 +260,10 @@ class _Walk:
             factors = [self.shapes[a] for a in node.all_input_nodes if a not in self.flows]
             if any(math.prod(shape or ()) > 1 for shape in factors) and set(flows[0].sources) != {INPUT}:
                 raise self._unknown(node, "a factor of its own for every channel")
-        if target is functional.pad and len(_axis(node, node.kwargs.get("pad"))) > 2 * (
-            len(self.shapes[_input(node)]) - 2
-        ):
-            raise self._unknown(node, "padding of the channels' axis")
+        if target is functional.pad:
+            n_behind = len(self.shapes[_input(node)]) - 2
+            if len(_axis(node, node.kwargs.get("pad"))) > 2 * n_behind:
+                raise self._unknown(node, "padding of the channels' axis")
         if len(flows) == 1 or (target in _FACTORS and all(flow is flows[0] for flow in flows)):
             if target in _BY_CONSTANTS or target in (
                 _TRANSPARENT_METHODS if node.op == "call_method" else _TRANSPARENT_FUNCTIONS
@@ -262,14 +281,6 @@ class _Walk:
         if source not in self.flows:
             raise self._unknown(node, "an operation on what does not come from the input")
         return self.flows[source]
-
-    def _convolution(self, node: fx.Node, module: nn.Module, flow: _Flow) -> _Flow:
-        return self._layer(node, "convolution", module.weight, flow, module.groups)
-
-    def _linear(self, node: fx.Node, module: nn.Linear, flow: _Flow) -> _Flow:
-        if len(self.shapes[_input(node)]) != 2:
-            raise self._unknown(node, "a linear layer on the last of several axes")
-        return self._layer(node, "linear", module.weight.unflatten(1, (flow.n_positions, *flow.area)), flow)
 
     def _layer(self, node: fx.Node, kind: str, weight: torch.Tensor, flow: _Flow, groups: int = 1) -> _Flow:
         if any(layer.name == node.target for layer in self.layers):
@@ -359,11 +370,8 @@ class _Walk:
         if self.flattening not in (None, before):
             raise self._unknown(node, f"an input that is flattened from {self.flattening[1:]} and from {before[1:]}")
         self.flattening = before
-        self.as_channels |= {
-            other
-            for other, read in self.flows.items()
-            if read.n_positions == self.input_shape[0] and INPUT in read.sources
-        }
+        n_channels = self.input_shape[0]
+        self.as_channels |= {n for n, f in self.flows.items() if f.n_positions == n_channels and INPUT in f.sources}
         self.layers[INPUT].n_units = after[1]  # the pixels are the units
         scale = None if flow.scale is None else np.repeat(flow.scale, after[1] // flow.n_positions)
         return _Flow({INPUT: np.arange(after[1])}, after[1], scale=scale)
@@ -375,9 +383,8 @@ class _Walk:
             return replace(flow, lost=False)
         is_channel = isinstance(index, tuple) and len(index) == 2 and index[0] == slice(None)
         if flow.lost or flow.area or not (is_channel and isinstance(index[1], int)):
-            raise self._unknown(
-                node, f"{'the index' if node.target is operator.getitem else 'unsqueeze to axis'} {index}"
-            )
+            what = "the index" if node.target is operator.getitem else "unsqueeze to axis"
+            raise self._unknown(node, f"{what} {index}")
         sources = {layer: units[[index[1]]] for layer, units in flow.sources.items()}
         return _Flow(sources, 1, scale=None if flow.scale is None else flow.scale[[index[1]]], lost=True)
 
