@@ -1,5 +1,8 @@
 """Graphs of every kind beside their adjacency; what deletes isolated vertices and what shuffles."""
 
+import subprocess
+import sys
+
 import networkx
 import numpy as np
 import pytest
@@ -198,3 +201,9 @@ def test_layers_of_a_sparse_network_may_lose_all_their_vertices():
     kept, _ = graph.without_isolated()
     assert kept.layer_sizes == (4, 3, 0, 6, 2)
     assert kept.adjacency.shape == (15, 15)
+
+
+@pytest.mark.parametrize("module", ["clustering.measure", "graphs.channels"])
+def test_graphs_are_measured_without_torch(module):
+    code = f"import sys, clusterability.{module}; sys.exit(bool({{'torch', 'pandas'}} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
