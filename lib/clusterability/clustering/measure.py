@@ -88,7 +88,9 @@ class Clusterability:
 
     @property
     def negligible_clusters(self) -> int:
-        """Number of clusters that hold less than 10⁻⁸ of the volume: dead neurons, each of which may cost 1."""
+        """Number of clusters that hold less than 10⁻⁸ of the volume: of dead neurons.
+
+        One costs 1 or nearly so where all its edges leave it, and nothing where it is cut off from the rest."""
         return int((self.volume_shares < _NEGLIGIBLE).sum())
 
     @property
