@@ -1,4 +1,4 @@
-"""Pages on the paper of 2020, or on both, from nothing at a small size: computed once, and the same again from what is stored."""
+"""Pages on the paper of 2020, or on both, from nothing at a small size: computed once, and once more from the rows."""
 
 import pytest
 
