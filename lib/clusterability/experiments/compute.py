@@ -30,14 +30,15 @@ from clusterability.data.catalogue import NONE, Dataset
 from clusterability.experiments import store as results
 from clusterability.experiments.runs import KEY_VERSION, Run
 from clusterability.graphs.channels import ChannelGraph
-from clusterability.networks.cnn import CNN, channel_matrices
+from clusterability.networks.cnn import CNN
 from clusterability.networks.mlp import Stack
 from clusterability.networks.network import States, TrainedNetwork
 from clusterability.networks.torchvision import Classifier
 from clusterability.training.checkpoint import Checkpoint, load_states, save_states
+from clusterability.training.mlp import evaluate
 from clusterability.training.pruning import trimmed
 from clusterability.training.spec import SHARED_IN_STACK, NetworkSpec
-from clusterability.training.train import evaluate, train, untrained
+from clusterability.training.train import train, untrained
 
 Tell = Callable[[float], None]
 """Called with every finished share of something's work; the shares sum to 1."""
@@ -154,7 +155,7 @@ def _networks(
         tell(1)
         yield spec, *cached
     n_cores = available_cores() if torch.device(device).type == "cpu" else 1
-    checkpoints = [Checkpoint(files[spec].with_suffix(".checkpoint.npz")) for spec in to_train]
+    checkpoints = [Checkpoint(files[spec].with_suffix(".checkpoint.pt")) for spec in to_train]
     if recompute:
         for checkpoint in checkpoints:
             checkpoint.remove()
@@ -233,9 +234,9 @@ def clustered(run: Run, network: TrainedNetwork) -> list[np.ndarray] | ChannelGr
     of one of torchvision's classifiers, its graph."""
     architecture = run.network.architecture
     if isinstance(architecture, Classifier):
-        return architecture.graph(run.network.seed, norm=run.kernel_norm, fold=run.fold_normalization)
+        return architecture.graph(network, norm=run.kernel_norm, fold=run.fold_normalization, seed=run.network.seed)
     if isinstance(architecture, CNN):
-        return channel_matrices(architecture, network, run.kernel_norm, run.fold_normalization)
+        return list(architecture.graph(network, norm=run.kernel_norm, fold=run.fold_normalization).blocks)
     return network.weights
 
 
@@ -247,7 +248,7 @@ def _trimmed(network: TrainedNetwork, run: Run, dataset: Dataset) -> TrainedNetw
     """The network without its smallest first-layer weights, scored anew."""
     first = trimmed(network.weights[0], run.network.training.learning_rate, run.trimmed)
     weights = [first, *network.weights[1:]]
-    stack = Stack(*([torch.from_numpy(array)[None] for array in arrays] for arrays in (weights, network.biases)))
+    stack = Stack.of([TrainedNetwork(weights, network.biases)])
     scores = dict(network.scores)
     with torch.no_grad():
         for split in ("train", "test"):

@@ -24,7 +24,7 @@ from clusterability.data.catalogue import NONE
 from clusterability.experiments import store as results
 from clusterability.experiments.compute import NETWORK_ROWS, Kind, compute
 from clusterability.experiments.runs import Run
-from clusterability.networks.cnn import CNN, check_channels
+from clusterability.networks.cnn import CNN
 from clusterability.networks.mlp import MLP
 from clusterability.networks.torchvision import Classifier
 from clusterability.training.spec import NetworkSpec, Training
@@ -150,8 +150,7 @@ def classifier_grid(
 
 
 def _check_measurable(chosen: MLP | CNN, measurement: Measurement) -> None:
-    if isinstance(chosen, CNN):
-        check_channels(chosen)
+    chosen.check_measurable()
     check_n_clusters(measurement.n_clusters, chosen.n_vertices)
 
 
