@@ -80,24 +80,24 @@ def refused(result, *words):
     return True
 
 
-def sequential(architecture, parameters):
-    """PyTorch's own layers with copies of a convolutional network's parameters."""
-    pooled = iter(architecture.pooled)
-    layers, n_weights = [], len(parameters.weights)
-    for layer, (weight, bias) in enumerate(zip(parameters.weights, parameters.biases, strict=True)):
+def sequential(architecture, network):
+    """PyTorch's own layers with copies of a network's weights, biases and normalizations."""
+    pooled, normalizations = iter(getattr(architecture, "pooled", ())), map(torch.tensor, network.normalizations)
+    n_convolutions, last = sum(weight.ndim == 4 for weight in network.weights), len(network.weights) - 1
+    layers = []
+    for layer, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
         n_out, n_in, *kernel = weight.shape
-        last = layer == n_weights - 1
         layers.append(nn.Conv2d(n_in, n_out, 3, padding="same") if kernel else nn.Linear(n_in, n_out))
-        layers[-1].weight.data, layers[-1].bias.data = weight.detach().clone(), bias.detach().clone()
-        layers += [] if last else [nn.ReLU()]
+        layers[-1].weight.data, layers[-1].bias.data = torch.tensor(weight), torch.tensor(bias)
+        layers += [] if layer == last else [nn.ReLU()]
         layers += [nn.MaxPool2d(2)] if kernel and next(pooled) else []
-        if architecture.batch_norm and not last and (kernel or layer == len(architecture.channels)):
+        if architecture.batch_norm and layer < last and layer <= n_convolutions:
             layers.append((nn.BatchNorm2d if kernel else nn.BatchNorm1d)(n_out, eps=1e-3, momentum=0.01))
-            normalization = len([one for one in layers if hasattr(one, "running_mean")]) - 1
-            scale, statistics = parameters.scales[normalization], parameters.statistics[normalization]
-            layers[-1].weight.data, layers[-1].bias.data = scale.detach().clone()
-            layers[-1].running_mean, layers[-1].running_var = statistics.clone()
-        layers += [nn.Flatten()] if layer == len(architecture.channels) - 1 else []
+            normalized = layers[-1]
+            normalized.weight.data, normalized.bias.data, normalized.running_mean, normalized.running_var = next(
+                normalizations
+            )
+        layers += [nn.Flatten()] if layer == n_convolutions - 1 else []
     return nn.Sequential(*layers)
 
 

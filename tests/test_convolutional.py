@@ -5,21 +5,22 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
+from clusterability.experiments.runs import KEY_VERSION, Run
 from numpy.testing import assert_allclose, assert_array_equal
 
 from clusterability.base.errors import InputError
 from clusterability.clustering.measure import Measurement
 from clusterability.experiments import store as results
-from clusterability.experiments.grid import KEY_VERSION, Run
 from clusterability.graphs.channels import NORMS
-from clusterability.networks.cnn import CNN, Parameters, channel_matrices, clusterable_weights, initialize, logits
+from clusterability.networks.cnn import CNN, sequential, taken
 from clusterability.networks.mlp import MLP
-from clusterability.networks.network import TrainedNetwork
 from clusterability.training.spec import NetworkSpec, Training
-from helpers import assert_sequential_state, sequential
+from helpers import assert_sequential_state
+from helpers import sequential as plain
 
 SMALL = CNN((2, 9, 8), ((4, 6), (5,)), (7, 6), 3)
 NORMALIZED = CNN((2, 9, 8), ((4, 6), (5,)), (7, 6), 3, batch_norm=True)
+LAYERS = (torch.nn.Conv2d, torch.nn.Linear)
 VGG = CNN((3, 32, 32), ((64, 64), (128, 128), (256,) * 3, (512,) * 3, (512,) * 3), (512, 512), batch_norm=True)
 
 
@@ -27,58 +28,63 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def random_parameters(architecture, seed=0):
-    """Parameters of which none has a special value."""
-    parameters = initialize(architecture, generator(seed))
-    for part in (parameters.biases, parameters.scales, parameters.statistics):
-        for tensor in part:
-            tensor.uniform_(0.5, 1.5, generator=generator(tensor.numel()))
-    return parameters
-
-
-def as_network(parameters):
-    weights, biases, normalizations = parameters.arrays()
-    return TrainedNetwork(weights, biases, {}, normalizations)
+def random_network(architecture, seed=0):
+    """A network of which no number has a special value."""
+    network = architecture.untrained(generator(seed))
+    for array in (*network.biases, *network.normalizations):
+        array[:] = np.random.default_rng(array.size).uniform(0.5, 1.5, array.shape)
+    return network
 
 
 @pytest.mark.parametrize("architecture", [SMALL, NORMALIZED, CNN((1, 4, 4), ((3,),), (), 2, batch_norm=True)])
 @pytest.mark.parametrize("training", [False, True])
 def test_the_forward_pass_is_that_of_pytorch_s_layers(architecture, training):
-    parameters = random_parameters(architecture)
-    model = sequential(architecture, parameters).train(training)
+    network = random_network(architecture)
+    ours, theirs = (make(architecture, network).train(training) for make in (sequential, plain))
     x = torch.rand(6, *architecture.image, generator=generator(1))
     for _ in range(2):  # running statistics move along
-        outputs = logits(architecture, parameters, x, training=training)
-        assert_allclose(outputs.detach(), model(x).detach(), rtol=1e-4, atol=1e-5)
-    assert_sequential_state(as_network(parameters), model, rtol=1e-5)
+        assert_allclose(ours(x).detach(), theirs(x).detach(), rtol=1e-4, atol=1e-5)
+    assert_sequential_state(taken(ours, {}), theirs, rtol=1e-5)
 
 
 @pytest.mark.parametrize("architecture", [SMALL, NORMALIZED])
 def test_gradients_are_those_of_pytorch_s_layers_whatever_the_layout_in_memory(architecture):
-    parameters = random_parameters(architecture)
-    model = sequential(architecture, parameters).double()
+    network = random_network(architecture)
+    ours, theirs = (make(architecture, network).double() for make in (sequential, plain))
     x = torch.rand(6, *architecture.image, generator=generator(1), dtype=torch.float64)
-    model(x).square().sum().backward()
-    parameters = Parameters(*([tensor.double() for tensor in part] for part in vars(parameters).values())).to("cpu")
-    for parameter in parameters.trained:
-        parameter.requires_grad_()
-    logits(architecture, parameters, x, training=True).square().sum().backward()
-    theirs = [layer for layer in model if hasattr(layer, "weight") and layer.weight.ndim > 1]
-    for weight, bias, layer in zip(parameters.weights, parameters.biases, theirs, strict=True):
-        assert_allclose(weight.grad, layer.weight.grad, atol=1e-8)
-        assert_allclose(bias.grad, layer.bias.grad, atol=1e-8)
+    for model in (ours, theirs):
+        model(x).square().sum().backward()
+    weighted = ([layer for layer in model if isinstance(layer, LAYERS)] for model in (ours, theirs))
+    for own, other in zip(*weighted, strict=True):
+        assert_allclose(own.weight.grad, other.weight.grad, atol=1e-8)
+        assert_allclose(own.bias.grad, other.bias.grad, atol=1e-8)
+    assert ours[0].weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_module_takes_and_gives_back_a_network():
+    network = random_network(NORMALIZED)
+    module, before = sequential(NORMALIZED, network), torch.get_rng_state()
+    again = taken(sequential(NORMALIZED, network), {"penalty": 1.0})
+    assert torch.equal(torch.get_rng_state(), before)  # nothing drawn
+    for part in ("weights", "biases", "normalizations"):
+        for own, given in zip(getattr(again, part), getattr(network, part), strict=True):
+            assert_array_equal(own, given)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.zero_()
+    assert all(weight.any() for weight in network.weights)  # a module's numbers are its own
 
 
 def test_what_hidden_layers_pass_on_can_be_changed():
-    parameters, shapes = random_parameters(SMALL), []
+    class Nothing(torch.nn.Module):
+        def forward(self, x):
+            shapes.append(tuple(x.shape[1:]))
+            return torch.zeros_like(x)
 
-    def drop(x, layer):
-        shapes.append((layer, tuple(x.shape[1:])))
-        return torch.zeros_like(x)
-
-    outputs = logits(SMALL, parameters, torch.rand(2, 2, 9, 8), drop=drop)
-    assert shapes == [(0, (4, 9, 8)), (1, (6, 4, 4)), (2, (5, 2, 2)), (3, (7,)), (4, (6,))]
-    assert_array_equal(outputs, parameters.biases[-1].expand(2, -1))
+    network, shapes = random_network(SMALL), []
+    outputs = sequential(SMALL, network, dropout=[Nothing() for _ in range(5)])(torch.rand(2, 2, 9, 8))
+    assert shapes == [(4, 9, 8), (6, 4, 4), (5, 2, 2), (7,), (6,)]
+    assert_array_equal(outputs.detach(), np.tile(network.biases[-1], (2, 1)))
 
 
 def test_the_papers_networks_have_the_papers_sizes():
@@ -87,7 +93,7 @@ def test_the_papers_networks_have_the_papers_sizes():
     assert small.n_flat == 7 * 7 * 64
     assert VGG.n_flat == 512
     assert VGG.n_normalized == 13 + 1
-    n_parameters = sum(weight.numel() for weight in initialize(small, generator()).weights)
+    n_parameters = sum(weight.size for weight in small.untrained(generator()).weights)
     assert n_parameters == 9 * (64 + 2 * 64 * 64) + 3136 * 128 + 128 * 10
 
 
@@ -104,23 +110,21 @@ def test_lists_make_the_same_architecture_as_tuples():
 
 
 def test_weights_start_uniform_within_glorot_s_limits_and_all_else_neutral():
-    parameters = initialize(CNN((3, 8, 8), ((64, 64),), (50,), batch_norm=True), generator())
-    for weight, fans in zip(parameters.weights, [9 * 67, 9 * 128, 1024 + 50, 60], strict=True):
+    network = CNN((3, 8, 8), ((64, 64),), (50,), batch_norm=True).untrained(generator())
+    for weight, fans in zip(network.weights, [9 * 67, 9 * 128, 1024 + 50, 60], strict=True):
         limit = np.sqrt(6 / fans)
         assert_allclose([weight.min(), weight.max()], [-limit, limit], rtol=0.05)
-        assert abs(weight.mean()) < 5 * limit / np.sqrt(3 * weight.numel())
+        assert abs(weight.mean()) < 5 * limit / np.sqrt(3 * weight.size)
         assert_allclose(weight.std(), limit / np.sqrt(3), rtol=0.05)
-    assert not any(bias.any() for bias in parameters.biases)
-    assert [len(scale[0]) for scale in parameters.scales] == [64, 64, 50]
-    for scale, statistics in zip(parameters.scales, parameters.statistics, strict=True):
-        assert_array_equal(scale, [[1] * len(scale[0]), [0] * len(scale[0])])
-        assert_array_equal(statistics, scale.flip(0))
+    assert not any(bias.any() for bias in network.biases)
+    assert [own.shape for own in network.normalizations] == [(4, 64), (4, 64), (4, 50)]
+    assert all((own == [[1], [0], [0], [1]]).all() for own in network.normalizations)
 
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_matrices_hold_the_norms_of_all_kernels_but_the_first_convolution_s(norm):
-    network = as_network(random_parameters(SMALL))
-    matrices = channel_matrices(SMALL, network, norm)
+    network = random_network(SMALL)
+    matrices = SMALL.graph(network, norm=norm).blocks
     assert [matrix.shape for matrix in matrices] == [(6, 4), (5, 6)]
     for matrix, kernels in zip(matrices, network.weights[1:3], strict=True):
         for (o, i), value in np.ndenumerate(matrix):
@@ -131,8 +135,8 @@ def test_matrices_hold_the_norms_of_all_kernels_but_the_first_convolution_s(norm
 
 
 def test_folding_scales_what_enters_a_channel_as_its_normalization_does():
-    network = as_network(random_parameters(NORMALIZED))
-    plain, folded = (channel_matrices(NORMALIZED, network, fold=fold) for fold in (False, True))
+    network = random_network(NORMALIZED)
+    plain, folded = (NORMALIZED.graph(network, fold=fold).blocks for fold in (False, True))
     for layer in (1, 2):
         gamma, _, _, variance = network.normalizations[layer].astype(float)
         factors = np.abs(gamma) / np.sqrt(variance + 1e-3)
@@ -140,33 +144,37 @@ def test_folding_scales_what_enters_a_channel_as_its_normalization_does():
         assert not np.allclose(folded[layer - 1], plain[layer - 1])
 
 
-def test_networks_without_normalization_fold_nothing():
-    network = as_network(random_parameters(SMALL))
-    for plain, folded in zip(
-        channel_matrices(SMALL, network), channel_matrices(SMALL, network, fold=True), strict=True
-    ):
-        assert_array_equal(plain, folded)
-
-
-def test_a_single_convolution_joins_no_channels():
-    one = CNN((1, 8, 8), ((4,),))
-    with pytest.raises(InputError, match="one convolution"):
-        channel_matrices(one, as_network(random_parameters(one)))
+@pytest.mark.parametrize(
+    ("architecture", "options", "words"),
+    [
+        (CNN((1, 8, 8), ((4,),)), {}, "one convolution"), (SMALL, {"fold": True}, "no batch normalization"),
+        (SMALL, {"norm": "nuclear"}, "nuclear"), (MLP((4, 2)), {"norm": "frobenius"}, "no kernels"),
+        (MLP((4, 2)), {"fold": True}, "no batch normalization"),
+    ],
+)  # fmt: skip
+def test_graphs_that_cannot_be_had_are_refused(architecture, options, words):
+    with pytest.raises(InputError, match=words):
+        architecture.check_measurable(**options)
+    with pytest.raises(InputError, match=words):
+        architecture.graph(random_network(architecture), **options)
 
 
 WIDE = CNN((2, 8, 8), ((60, 60), (50,)), (40,))
 
 
 def scaled_by(first_layer=False, seed=0, damping=0.8):
-    weights = [torch.ones_like(weight) for weight in initialize(WIDE, generator()).weights]
-    return clusterable_weights(WIDE, weights, 10, damping, generator(seed), first_layer=first_layer)
+    """What clusterable starts multiply weights by."""
+    plain, scaled = (
+        WIDE.untrained(generator(seed), groups=groups, damping=damping, first_layer=first_layer) for groups in (0, 10)
+    )
+    return [(after / before).round(4) for before, after in zip(plain.weights, scaled.weights, strict=True)]
 
 
 def test_clusterable_kernels_are_scaled_whole_and_keep_their_mean():
     first, second, third, *dense = scaled_by()
     assert all((factors == 1).all() for factors in (first, *dense))
     for factors in (second, third):
-        assert_allclose(np.unique(factors.numpy().round(4)), [0.8, 2.8])
+        assert_allclose(np.unique(factors), [0.8, 2.8])
         assert (factors == factors[:, :, :1, :1]).all()
     means = [np.mean([float(weight.mean()) for weight in scaled_by(seed=seed)[1:3]]) for seed in range(20)]
     assert abs(np.mean(means) - 1) < 3 * np.std(means) / np.sqrt(20) + 1e-3
@@ -177,11 +185,11 @@ def test_a_channel_has_one_group_for_what_it_reads_and_for_who_reads_it():
     reads, read = second[:, :, 0, 0] > 1, third[:, :, 0, 0] > 1
     for a, b in combinations(range(60), 2):
         if reads[a].any() and reads[b].any() and read[:, a].any() and read[:, b].any():
-            assert torch.equal(reads[a], reads[b]) == torch.equal(read[:, a], read[:, b])
+            assert np.array_equal(reads[a], reads[b]) == np.array_equal(read[:, a], read[:, b])
 
 
 def test_the_first_convolution_can_be_scaled_too():
-    assert len(scaled_by(first_layer=True)[0].unique()) == 2
+    assert len(np.unique(scaled_by(first_layer=True)[0])) == 2
 
 
 @pytest.mark.parametrize(

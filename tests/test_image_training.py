@@ -1,30 +1,25 @@
-"""Convolutional networks learn, are pruned, kept and measured as perceptrons are."""
+"""What convolutional networks alone have: dropout of channels, bfloat16, moved images, checkpoints; their rows."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
+from clusterability.experiments.lesion_rows import lesion_runs
 from numpy.testing import assert_allclose, assert_array_equal
 
 from clusterability.base import files as paths
 from clusterability.base.errors import InputError
-from clusterability.base.threads import one_thread
 from clusterability.clustering.measure import Measurement, measure
 from clusterability.data import load as datasets
+from clusterability.experiments import compute as computing
 from clusterability.experiments import grid as experiments
-from clusterability.experiments import run as running
-from clusterability.graphs.layered import LayeredGraph
-from clusterability.networks.cnn import CNN, Parameters, channel_matrices, initialize
-from clusterability.networks.mlp import MLP
-from clusterability.training import cnn as image_training
-from clusterability.training.augmentation import augmented, moved
+from clusterability.networks.cnn import CNN
 from clusterability.training.checkpoint import Checkpoint
-from clusterability.training.cnn import train_images
-from clusterability.training.loop import Phases, Randomness
+from clusterability.training.cnn import Dropout, ImageLearner, augmented, dropout_rates, moved
 from clusterability.training.spec import NetworkSpec, Training
-from clusterability.training.train import train, untrained
-from helpers import assert_sequential_state, sequential
+from clusterability.training.train import train
 
 TINY = CNN((1, 8, 8), ((4, 5), (3,)), (8,))
 NORMALIZED = replace(TINY, batch_norm=True)
@@ -56,123 +51,28 @@ def assert_same(first, second):
         assert_array_equal(list(a.scores.values()), list(b.scores.values()))
 
 
-MIXED = [
-    spec(0), spec(1, dropout=0.5, convolution_dropout=(0.25,) * 3), spec(2, NORMALIZED, l2=1e-4),
-    spec(3, augmentation=True), spec(4, CNN((1, 8, 8), ((4,),)), batch_size=32),
-]  # fmt: skip
+def test_dropout_drops_units_at_its_rate_and_grows_the_others():
+    x = torch.rand(50, 6, 8, 8).add(1).contiguous(memory_format=torch.channels_last)
+    layer = Dropout(0.25, torch.Generator().manual_seed(0))
+    factors = layer(x) / x
+    kept = factors > 0
+    assert_allclose(factors[kept], 1 / 0.75, rtol=1e-5)
+    assert abs(kept.float().mean() - 0.75) <= 5 * np.sqrt(0.25 * 0.75 / x.numel())
+    assert (kept.float().mean((0, 2, 3)) - 0.75).abs().max() <= 5 * np.sqrt(0.25 * 0.75 / (x.numel() / 6))
+    assert (layer(x.flatten(1)) == 0).any()
+    assert layer.eval()(x) is x
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_networks_trained_beside_others_equal_those_trained_alone(few, workers):
-    for states, member in zip(trained(MIXED, few, workers=workers), MIXED, strict=True):
-        assert_same(states, trained([member], few)[0])
-
-
-def test_seeds_make_networks_and_torch_s_global_seed_does_not(few):
-    torch.manual_seed(1)
-    first = trained([MIXED[1]], few)[0]
-    torch.manual_seed(2)
-    assert_same(first, trained([MIXED[1]], few)[0])
-    assert not np.array_equal(first[1].weights[0], trained([replace(MIXED[1], seed=9)], few)[0][1].weights[0])
-
-
-@pytest.mark.parametrize(
-    ("architecture", "changes"), [(TINY, {"l1": 1e-3}), (NORMALIZED, {"l2": 1e-3}), (NORMALIZED, {"l1": 1e-3})]
-)
-def test_training_equals_plain_pytorch_on_the_same_batches(few, architecture, changes):
-    chosen = spec(3, architecture, epochs=2, pruning_epochs=0, **changes)
-    [states] = trained([chosen], few)
-    randomness = Randomness(3, "cpu")
-    model = sequential(architecture, initialize(architecture, randomness.weights))
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, eps=1e-7)
-    x, y = map(torch.from_numpy, few.images("train"))
-    with one_thread():
-        for _ in range(2):
-            for batch in torch.randperm(len(x), generator=randomness.order).split(64):
-                loss = torch.nn.functional.cross_entropy(model(x[batch]), y[batch])
-                for weight in (parameter for parameter in model.parameters() if parameter.ndim > 1):
-                    loss = loss + chosen.training.l1 * weight.abs().sum() + chosen.training.l2 * weight.square().sum()
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-    assert_sequential_state(states[2], model, rtol=1e-3, atol=2e-4)
-
-
-@pytest.mark.parametrize("architecture", [TINY, NORMALIZED])
-def test_scores_are_those_of_what_is_kept(few, architecture):
-    changes = {"l1": 2e-4, "l2": 3e-4, "dropout": 0.5, "convolution_dropout": (0.2, 0.2, 0.2)}
-    [states] = trained([spec(0, architecture, **changes)], few)
-    for network in states.values():
-        tensors = [[torch.from_numpy(array) for array in part] for part in (network.weights, network.biases)]
-        split = [torch.from_numpy(array).split(2) for array in network.normalizations]
-        model = sequential(architecture, Parameters(*tensors, [s for s, _ in split], [s for _, s in split])).eval()
-        for part in ("train", "test"):
-            x, y = few.images(part)
-            log_p = model(torch.from_numpy(x)).log_softmax(1).detach().numpy()
-            assert_allclose(network.scores[f"{part}_accuracy"], (log_p.argmax(1) == y).mean(), atol=5e-3)
-            assert_allclose(network.scores[f"{part}_loss"], -log_p[np.arange(len(y)), y].mean(), rtol=1e-4)
-        penalty = sum(2e-4 * np.abs(w).sum() + 3e-4 * np.square(w).sum() for w in network.weights)
-        assert_allclose(network.scores["penalty"], penalty, rtol=1e-5)
-
-
-@pytest.mark.parametrize("sparsity", [0.9, 0.37])
-def test_kernels_and_matrices_are_pruned_to_the_final_sparsity(few, sparsity):
-    [states] = trained([spec(0, NORMALIZED, initial_sparsity=0.3, final_sparsity=sparsity, mask_interval=2)], few)
-    for weight, bias in zip(states[2].weights, states[2].biases, strict=True):
-        assert (weight == 0).sum() == round(sparsity * weight.size)
-        assert bias.all()
-    assert all(weight.all() for weight in states[1].weights)
-    assert all(normalization.all() for normalization in states[2].normalizations)
-
-
-def test_what_is_pruned_is_zero_at_every_step(few, monkeypatch):
-    zeros, original = [], image_training.logits
-
-    def recorded(architecture, parameters, x, **options):
-        if options.get("training"):
-            zeros.append([int((weight == 0).sum()) for weight in parameters.weights])
-        return original(architecture, parameters, x, **options)
-
-    monkeypatch.setattr(image_training, "logits", recorded)
-    trained([spec(mask_interval=3, pruning_epochs=2)], few)
-    sizes = [weight.numel() for weight in initialize(TINY, torch.Generator()).weights]
-    for step, counts in enumerate(zeros[4:]):
-        sparsity = 0.9 - 0.4 * (1 - (step - step % 3) / 8) ** 3
-        assert counts == [round(sparsity * size) for size in sizes]
-
-
-@pytest.fixture
-def dropped(monkeypatch):
-    """Of every hidden layer's outputs while training, the factors that dropout multiplied them by."""
-    original, factors = image_training.logits, {}
-
-    def recorded(architecture, parameters, x, *, training=False, drop=None):
-        def recording(x, layer):
-            result = drop(x, layer)
-            factors.setdefault(layer, []).append((result / x)[x != 0].detach())
-            return result
-
-        return original(architecture, parameters, x, training=training, drop=drop and recording)
-
-    monkeypatch.setattr(image_training, "logits", recorded)
-    return factors
-
-
-def test_dropout_follows_every_hidden_layer_at_its_rate(few, dropped):
-    rates = (0.5, 0.0, 0.25, 0.75)
-    trained([spec(epochs=4, dropout=rates[3], convolution_dropout=rates[:3])], few)
-    for layer, rate in enumerate(rates):
-        factors = torch.cat(dropped[layer])
-        kept = factors > 0
-        assert_allclose(factors[kept], 1 / (1 - rate), rtol=1e-5)
-        assert abs(kept.float().mean() - (1 - rate)) <= 5 * np.sqrt(rate * (1 - rate) / len(factors))
-
-
-def test_the_second_dense_layer_of_a_normalized_network_has_no_dropout(few, dropped):
-    trained([spec(0, replace(NORMALIZED, dense=(6, 6)), dropout=0.9)], few)
-    first, second = (torch.cat(dropped[len(NORMALIZED.channels) + place]) for place in (0, 1))
-    assert (first == 0).any()
-    assert (second == 1).all()
+def test_dropout_follows_every_hidden_layer_at_its_rate(few):
+    rates = (0.5, 0.0, 0.25)
+    deep = replace(TINY, dense=(8, 6))
+    chosen = spec(0, deep, dropout=0.75, convolution_dropout=rates)
+    assert dropout_rates(chosen) == [*rates, 0.75, 0.75]
+    assert dropout_rates(replace(chosen, architecture=replace(deep, batch_norm=True))) == [*rates, 0.75, 0]
+    assert dropout_rates(spec(0, deep)) == [0] * 5
+    module = ImageLearner([chosen], ImageLearner.load(few, "cpu"), "cpu").module
+    behind = {layer.rate: type(before).__name__ for before, layer in pairwise(module) if isinstance(layer, Dropout)}
+    assert behind == {0.5: "ReLU", 0.25: "MaxPool2d", 0.75: "ReLU"}
 
 
 @pytest.mark.parametrize("architecture", [TINY, NORMALIZED])
@@ -185,30 +85,6 @@ def test_bfloat16_changes_little_but_something(few, architecture):
         assert np.abs(before - after).mean() < 0.1 * np.abs(before).mean()
     for epoch in (2, 3):
         assert_allclose(exact[epoch].scores["test_loss"], rounded[epoch].scores["test_loss"], rtol=0.1)
-
-
-def test_digits_are_learnt_and_stay_learnt_while_pruning(digits):
-    # Long enough for the running statistics, which average over some hundred steps.
-    base = Training(epochs=12, pruning_epochs=3, batch_size=32, learning_rate=3e-3, final_sparsity=0.7)
-    specs = [spec(0, CNN((1, 8, 8), ((8, 8), (8,)), (16,), batch_norm=norm), base) for norm in (False, True)]
-    for states in trained(specs, digits):
-        assert states[12].scores["test_accuracy"] > 0.8
-        assert states[12].scores["running_train_accuracy"] > 0.7
-        assert states[12].scores["train_loss"] < 0.6
-        assert states[15].scores["test_accuracy"] > 0.7
-
-
-def test_networks_are_kept_after_the_epochs_asked_for_without_changing_the_others(few):
-    chosen = spec(0, NORMALIZED, epochs=2)
-    [states] = trained([chosen], few, keep_epochs=[0, 1])
-    assert sorted(states) == [0, 1, 2, 3]
-    [plain] = trained([chosen], few)
-    assert_same({epoch: states[epoch] for epoch in plain}, plain)
-    start = untrained(chosen)
-    for kept, first in zip(states[0].weights, start.weights, strict=True):
-        assert_array_equal(kept, first)
-    assert [n.shape for n in start.normalizations] == [(4, 4), (4, 5), (4, 3), (4, 8)]
-    assert all(np.isnan(score) for score in start.scores.values())
 
 
 class Stopped(Exception):
@@ -229,7 +105,7 @@ LONGER = replace(SHORT, epochs=2, pruning_epochs=3)
 )
 def test_a_stopped_training_goes_on_to_the_same_network(few, tmp_path, member, passed):
     expected = trained([member], few, keep_epochs=[1, 2, 5])[0]
-    path = tmp_path / "checkpoint.npz"
+    path = tmp_path / "checkpoint.pt"
     told = []
 
     def stop(share):
@@ -252,70 +128,28 @@ def test_a_stopped_training_goes_on_to_the_same_network(few, tmp_path, member, p
 
 def test_a_checkpoint_serves_only_those_who_keep_the_same_epochs(few, tmp_path):
     member = spec(0, base=LONGER)
-    path = tmp_path / "checkpoint.npz"
+    path = tmp_path / "checkpoint.pt"
     trained([member], few, checkpoints=[Checkpoint(path, interval=0)])
-    assert Checkpoint(path).read([]).epoch == 2
-    assert Checkpoint(path).read([]).pruning
+    standing = Checkpoint(path).read([])
+    assert (standing["pruning"], standing["epoch"]) == (True, 2)
     assert Checkpoint(path).read([1]) is None
     assert_same(
         trained([member], few, keep_epochs=[1], checkpoints=[Checkpoint(path)])[0],
         trained([member], few, keep_epochs=[1])[0],
     )
-    path.write_bytes(path.read_bytes()[:1000])
-    assert Checkpoint(path).read([]) is None
+    cut = path.read_bytes()[:1000]
+    for spoil in (lambda: path.write_bytes(cut), lambda: path.write_bytes(b""), lambda: torch.save({}, path)):
+        spoil()
+        checkpoint = Checkpoint(path)
+        assert checkpoint.read([]) is None
+        assert checkpoint.earlier_seconds == 0
+    assert_same(*(trained([member], few, checkpoints=own)[0] for own in ([Checkpoint(path)], [])))
 
 
 def test_checkpoints_are_written_no_more_often_than_asked(few, tmp_path):
-    path = tmp_path / "checkpoint.npz"
+    path = tmp_path / "checkpoint.pt"
     trained([spec(0, base=LONGER)], few, checkpoints=[Checkpoint(path, interval=1000)])
     assert not path.exists()
-
-
-def test_clusterable_starts_leave_the_first_convolution_alone(few):
-    plain, grouped, everywhere = (
-        untrained(spec(initial_damping=0.8, **changes))
-        for changes in ({}, {"initial_groups": 2}, {"initial_groups": 2, "initial_first_layer": True})
-    )
-    assert_array_equal(plain.weights[0], grouped.weights[0])
-    assert not np.array_equal(plain.weights[0], everywhere.weights[0])
-    for layer, (before, after) in enumerate(zip(plain.weights[1:], grouped.weights[1:], strict=True), 1):
-        factors = {0.8, 1.2} if layer < len(TINY.channels) else {1}  # kernels only
-        assert set(np.unique((after / before).round(3))) == {np.float32(factor) for factor in factors}
-
-
-def test_progress_adds_up_and_stops_soon_after_nobody_waits(few):
-    shares = []
-    results = train([spec(seed) for seed in range(4)], few, workers=1, progress=shares.append)
-    next(results)
-    results.close()
-    assert sum(shares) < 4
-    told = len(shares)
-    trained([spec(0), spec(1)], few, progress=shares.append)
-    assert_allclose(sum(shares[told:]), 2)
-
-
-def test_no_specifications_give_no_networks(few):
-    assert list(train_images([], few)) == []
-
-
-@pytest.mark.parametrize(
-    ("specs", "words"),
-    [
-        ([spec(0, CNN((1, 28, 28), ((4,),)))], "cnn 1x28x28.* does not fit digits: images of 1×8×8"),
-        ([spec(0, CNN((1, 8, 8), ((4,),), (), 9))], "10 outputs"),
-        ([spec(0), spec(0, MLP((64, 10)))], "mlp 64-10 and cnn 1x8x8.* cannot train together"),
-        ([spec(0, NORMALIZED, batch_size=83)], "batch_size 83: .* batch of one"),
-        ([spec(0, NORMALIZED, batch_size=1)], "batch_size 1: .* batch of one"),
-    ],
-)
-def test_networks_that_do_not_fit_are_refused(few, specs, words):
-    with pytest.raises(InputError, match=words):
-        list(train(specs, few))
-
-
-def test_data_sets_without_images_are_refused():
-    with pytest.raises(InputError, match="no images"):
-        list(train([spec(0)], datasets.load("polynomials_2000")))
 
 
 # Augmentation
@@ -377,12 +211,6 @@ def test_random_moves_stay_in_shape_range_and_reach():
 
 # Rows and cache
 
-
-@pytest.fixture(autouse=True)
-def may_compute(monkeypatch):
-    monkeypatch.setenv("CLUSTERABILITY_STORE", "paper")
-
-
 FIELDS = {
     "datasets": ["digits"], "conditions": {"Control": {}, "L2": {"l2": 1e-4}}, "n_replicates": 1, "hidden": [8],
     "blocks": [[6, 6], [6]], "batch_norm": True, "training": SHORT, "pruned": True,
@@ -392,11 +220,10 @@ FIELDS = {
 
 def test_rows_of_convolutional_networks_are_computed_once(project, digits, monkeypatch):
     runs = experiments.grid(**FIELDS)
-    rows = running.run("figure", runs)
+    rows = experiments.run("figure", runs)
     assert set(rows["architecture"]) == {"cnn 1x8x8-6x2-P-6-P-8-10 bn"}
     [(_, states)] = train([runs[0].network], digits)
-    matrices = channel_matrices(runs[0].network.architecture, states[2])
-    measured = measure(LayeredGraph.of(matrices), Measurement(3, 3), 0)
+    measured = measure(list(runs[0].network.architecture.graph(states[2]).blocks), Measurement(3, 3), 0)
     assert_allclose(rows["ncut"][0], measured.ncut, rtol=1e-6)
     assert_allclose(rows["z"][0], measured.z, rtol=1e-6)
     assert rows["vertices"][0] == measured.n_vertices <= 18
@@ -407,9 +234,10 @@ def test_rows_of_convolutional_networks_are_computed_once(project, digits, monke
     def forbidden(*arguments, **options):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(running, "train", lambda specs, *_, **__: forbidden() if specs else iter(()))
+    monkeypatch.setattr(computing, "train", lambda specs, *_, **__: forbidden() if specs else iter(()))
+    assert_same({2: computing.trained_network(runs[0].network, 2, "cpu")}, {2: states[2]})
     norms = [replace(run, kernel_norm="frobenius", fold_normalization=True, condition="folded") for run in runs]
-    folded = running.run("figure", [*runs, *norms])
+    folded = experiments.run("figure", [*runs, *norms])
     assert folded["key"].nunique() == 4
     assert (folded["ncut"][2:].to_numpy() != folded["ncut"][:2].to_numpy()).all()
 
@@ -421,18 +249,19 @@ def test_a_run_stopped_within_a_network_goes_on_there(project, digits, monkeypat
     class StopsAfterTwoEpochs(Checkpoint):
         def write(self, under_way, keep_epochs):
             super().write(under_way, keep_epochs)
-            if under_way.epoch == 2:
+            if under_way["epoch"] == 2:
                 raise Stopped
 
-    monkeypatch.setattr(running, "Checkpoint", lambda path: StopsAfterTwoEpochs(path, interval=0))
+    monkeypatch.setattr(computing, "Checkpoint", lambda path: StopsAfterTwoEpochs(path, interval=0))
     with pytest.raises(Stopped):
-        running.run("figure", runs)
-    assert [path.suffixes for path in paths.networks_folder().iterdir()] == [[".checkpoint", ".npz"]]
-    monkeypatch.setattr(running, "Checkpoint", Checkpoint)
-    epochs = []
-    monkeypatch.setattr(Phases, "_tell_epochs", lambda self, n: epochs.append(n))
-    row = running.run("figure", runs, recompute=recompute).iloc[0]
-    assert epochs == ([1, 1, 1, 1] if recompute else [2, 1, 1])
+        experiments.run("figure", runs)
+    assert [path.suffixes for path in paths.networks_folder().iterdir()] == [[".checkpoint", ".pt"]]
+    monkeypatch.setattr(computing, "Checkpoint", Checkpoint)
+    orders, original = [], torch.randperm
+    monkeypatch.setattr(torch, "randperm", lambda *args, **options: orders.append(1) or original(*args, **options))
+    row = experiments.run("figure", runs, recompute=recompute).iloc[0]
+    assert len(orders) == (4 if recompute else 2)  # an epoch each
+    monkeypatch.setattr(torch, "randperm", original)
     [(_, states)] = train([runs[0].network], digits)
     assert row["test_loss"] == pytest.approx(states[4].scores["test_loss"], rel=1e-6)
     assert [path.suffixes for path in paths.networks_folder().iterdir()] == [[".npz"]]
@@ -440,22 +269,27 @@ def test_a_run_stopped_within_a_network_goes_on_there(project, digits, monkeypat
 
 def test_perceptrons_and_convolutional_networks_share_a_table(project):
     runs = experiments.grid(**FIELDS) + experiments.grid(**{**FIELDS, "blocks": (), "batch_norm": False})
-    assert running.run("figure", runs)["architecture"].nunique() == 2
+    assert experiments.run("figure", runs)["architecture"].nunique() == 2
 
 
 def test_untrained_convolutional_networks_need_no_data(project, monkeypatch):
     monkeypatch.setattr(datasets, "load", lambda name: pytest.fail("loaded"))
     conditions = {"Control": {}, "Clusterable": {"initial_groups": 3, "initial_damping": 0.1}}
-    network = CNN((3, 32, 32), ((12, 12, 12),))
-    runs = experiments.untrained_grid(conditions, 1, network, measurement=Measurement(3, 0), seed=0)
-    rows = running.run("figure", runs).set_index("condition")
+    runs = experiments.untrained_grid(
+        conditions=conditions,
+        n_replicates=1,
+        cnn=CNN((3, 32, 32), ((12, 12, 12),)),
+        measurement=Measurement(3, 0),
+        seed=0,
+    )
+    rows = experiments.run("figure", runs).set_index("condition")
     assert rows["ncut"]["Clusterable"] < rows["ncut"]["Control"]
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"datasets": ["polynomials"]}, "Polynomials.*no images"), ({"blocks": []}, "batch_norm"),
+        ({"datasets": ["polynomials"]}, "polynomials.*no images"), ({"blocks": []}, "batch_norm"),
         ({"blocks": [[6]]}, "one convolution"), ({"measurement": Measurement(19)}, "19 clusters"),
         ({"conditions": {"Drop": {"convolution_dropout": [0.1]}}}, "3 convolutions"),
     ],
@@ -465,6 +299,13 @@ def test_grids_that_make_no_sense_are_refused(changes, words):
         experiments.grid(**{**FIELDS, **changes})
 
 
+def test_untrained_networks_are_of_one_kind():
+    with pytest.raises(InputError, match="choose one"):
+        experiments.untrained_grid(
+            conditions={"Control": {}}, n_replicates=1, sizes=[4, 2], cnn=TINY, measurement=Measurement(2, 0), seed=0
+        )
+
+
 def test_convolutional_networks_are_not_lesioned():
     with pytest.raises(InputError, match=r"cnn 1x8x8.*lesioned"):
-        [replace(run, kind="lesions", n_controls=10) for run in experiments.grid(**FIELDS)]
+        lesion_runs(experiments.grid(**FIELDS), 10)

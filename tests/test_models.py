@@ -178,7 +178,7 @@ def test_classifiers_are_measured_as_the_command_line_measures_them(project, mon
 
 def test_the_structure_of_a_classifier_needs_no_weights():
     structure = models.Classifier("squeezenet1_1").structure()
-    graph = models.Classifier("squeezenet1_1").graph(0, norm="induced", fold=True)
+    graph = models.Classifier("squeezenet1_1").graph(fold=True)
     assert (structure.layer_names, structure.layer_sizes) == (graph.layer_names, graph.layer_sizes)
     assert structure.n_edges == graph.n_edges
 

@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose
 
 from clusterability.base.errors import InputError
 from clusterability.training.pruning import PruningMasks, check_sparsity, magnitude_mask, sparsity_at, trimmed
+from clusterability.training.spec import Training
 
 SHARES = st.floats(0, 0.999)
 
@@ -118,7 +119,7 @@ def test_kernels_are_pruned_as_the_flat_matrices_that_they_are():
 
 def test_masks_are_renewed_at_their_interval_and_applied_at_every_step():
     weight = torch.arange(1.0, 101.0).reshape(1, 10, 10)
-    pruned = PruningMasks([weight], 8, initial=0.5, final=0.9, interval=4, regrowth=False)
+    pruned = PruningMasks([weight], 8, Training(mask_interval=4))
     for step in range(8):
         weight += 200 * (weight == 0)  # what an optimizer may make of pruned weights
         pruned.before_step(step)
@@ -131,7 +132,8 @@ def test_masks_are_renewed_at_their_interval_and_applied_at_every_step():
 @pytest.mark.parametrize("regrowth", [False, True])
 def test_only_with_regrowth_do_pruned_weights_come_back(regrowth):
     weight = torch.tensor([[[1.0, 2.0, 3.0, 4.0]]])
-    pruned = PruningMasks([weight], 10, initial=0.5, final=0.5, interval=1, regrowth=regrowth)
+    training = Training(initial_sparsity=0.5, final_sparsity=0.5, mask_interval=1, regrowth=regrowth)
+    pruned = PruningMasks([weight], 10, training)
     pruned.before_step(0)
     weight[0, 0, 0] = 9
     pruned.before_step(1)

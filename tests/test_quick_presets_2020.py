@@ -1,4 +1,4 @@
-"""Pages on the paper of 2020, or on both, from nothing at a small size: computed once, and once more from the rows."""
+"""Pages on the paper of 2020, or on both, from nothing at a small size: computed once, then read from the rows."""
 
 import pytest
 

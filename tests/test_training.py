@@ -1,3 +1,5 @@
+"""Training: perceptrons and convolutional networks learn, are pruned and are kept alike."""
+
 from dataclasses import replace
 from itertools import pairwise
 
@@ -7,15 +9,30 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from clusterability.base.errors import InputError
+from clusterability.base.threads import one_thread
 from clusterability.data import load as datasets
-from clusterability.networks.mlp import MLP, initialize
+from clusterability.networks.cnn import CNN
+from clusterability.networks.mlp import MLP
+from clusterability.networks.torchvision import Classifier
 from clusterability.training import pruning
-from clusterability.training import train as training
+from clusterability.training.loop import Randomness, dropout_thresholds, random_bits
 from clusterability.training.pruning import magnitude_mask
-from clusterability.training.train import NetworkSpec, Training, train
+from clusterability.training.spec import NetworkSpec, Training
+from clusterability.training.train import train, untrained
+from helpers import assert_sequential_state, sequential
 
-SHORT = Training(epochs=2, pruning_epochs=2)
 SMALL = MLP((64, 16, 12, 10))
+TINY = CNN((1, 8, 8), ((4, 5), (3,)), (8,))
+NORMALIZED = replace(TINY, batch_norm=True)
+SHORT = Training(epochs=2, pruning_epochs=2, batch_size=64)
+EACH = pytest.mark.parametrize("architecture", [SMALL, TINY, NORMALIZED], ids=lambda own: own.name)
+
+
+@pytest.fixture(scope="module")
+def few(digits):
+    """The first 250 digits: three batches and a shorter one."""
+    parts = {key: getattr(digits, key)[:250] for key in datasets.KEYS}
+    return datasets.Dataset("digits", **parts, maximum=digits.maximum)
 
 
 def spec(seed=0, architecture=SMALL, base=SHORT, **changes):
@@ -23,311 +40,269 @@ def spec(seed=0, architecture=SMALL, base=SHORT, **changes):
 
 
 def trained(specs, dataset, **options):
-    """Networks by whether they are pruned, in the order of the specifications."""
-    finished = sorted(train(specs, dataset, **options), key=lambda pair: pair[0])
-    return [by_state(specs[position].training, states) for position, states in finished]
+    """Networks by the epochs passed, in the order of the specifications."""
+    return [states for _, states in sorted(train(specs, dataset, **options), key=lambda pair: pair[0])]
 
 
-def by_state(training, states):
-    ends = {
-        pruned: training.last_epoch(pruned) for pruned in ((False, True) if training.pruning_epochs else (False,))
-    }
-    assert set(states) == set(ends.values())
-    return {pruned: states[epoch] for pruned, epoch in ends.items()}
+def arrays(network):
+    return [*network.weights, *network.biases, *network.normalizations]
 
 
 def assert_same(first, second, **tolerance):
     """Bitwise, or within a tolerance."""
+    compare = assert_allclose if tolerance else assert_array_equal
     assert first.keys() == second.keys()
-    for moment in first:
-        a, b = first[moment], second[moment]
-        for x, y in zip([*a.weights, *a.biases], [*b.weights, *b.biases], strict=True):
-            assert_allclose(x, y, **tolerance) if tolerance else assert_array_equal(x, y)
-        assert a.scores.keys() == b.scores.keys()
-        for name in a.scores:
-            assert_allclose(a.scores[name], b.scores[name], **(tolerance or {"rtol": 0}))
+    for epoch in first:
+        for x, y in zip(arrays(first[epoch]), arrays(second[epoch]), strict=True):
+            compare(x, y, **tolerance)
+        scores = first[epoch].scores, second[epoch].scores
+        assert scores[0].keys() == scores[1].keys()
+        compare(*(list(own.values()) for own in scores), **tolerance)
 
 
-MIXED = [
+PERCEPTRONS = [
     spec(0), spec(1, dropout=0.5), spec(2, l1=5e-5), spec(3, l2=5e-5), spec(4, l2=5e-5, first_layer_l1=5e-5),
-    spec(5, dropout=0.2, l1=1e-4, l2=1e-4),
+    spec(5, dropout=0.2, l1=1e-4, l2=1e-4), spec(6, MLP((64, 8, 10)), learning_rate=1e-2, epochs=1),
+]  # fmt: skip
+CONVOLUTIONAL = [
+    spec(0, TINY), spec(1, TINY, dropout=0.5, convolution_dropout=(0.25,) * 3), spec(2, NORMALIZED, l2=1e-4),
+    spec(3, TINY, augmentation=True), spec(4, CNN((1, 8, 8), ((4,),)), batch_size=32, epochs=1),
 ]  # fmt: skip
 
 
-def test_an_ensemble_equals_its_members_trained_alone(digits):
-    together = trained(MIXED, digits)
-    for states, member in zip(together, MIXED, strict=True):
-        assert_same(states, trained([member], digits)[0])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_networks_trained_beside_others_equal_those_trained_alone(few, workers):
+    members = [*PERCEPTRONS, *CONVOLUTIONAL]
+    for states, member in zip(trained(members, few, workers=workers), members, strict=True):
+        assert_same(states, trained([member], few)[0])
 
 
-def test_the_number_of_workers_changes_nothing(digits):
-    for one, two in zip(trained(MIXED, digits, workers=1), trained(MIXED, digits, workers=2), strict=True):
-        assert_same(one, two)
+def test_a_stack_equals_its_members_trained_alone_to_rounding(few):
+    members = [*PERCEPTRONS, CONVOLUTIONAL[0]]
+    for states, member in zip(trained(members, few, stack_size=3), members, strict=True):
+        assert_same(states, trained([member], few)[0], rtol=1e-3, atol=1e-4)
 
 
-def test_a_stack_equals_its_members_trained_alone_to_rounding(digits):
-    members = MIXED[1:4]
-    data = {split: tuple(map(torch.from_numpy, digits.flat(split))) for split in ("train", "test")}
-    stacked = training._train_stack(members, data, "cpu", (), lambda share: None)
-    for states, member in zip(stacked, members, strict=True):
-        assert_same(by_state(member.training, states), trained([member], digits)[0], rtol=1e-3, atol=1e-4)
-
-
-def test_the_same_seed_repeats_and_another_does_not(digits):
-    first, again, other = (trained([spec(seed, dropout=0.5)], digits)[0] for seed in (7, 7, 8))
-    assert_same(first, again)
-    assert not np.array_equal(first[False].weights[0], other[False].weights[0])
-
-
-def test_torch_s_global_seed_does_not_matter(digits):
+@EACH
+def test_seeds_make_networks_and_torch_s_global_seed_does_not(few, architecture):
+    chosen = spec(1, architecture, dropout=0.5)
     torch.manual_seed(1)
-    first = trained([spec(dropout=0.5)], digits)[0]
+    first = trained([chosen], few)[0]
     torch.manual_seed(2)
-    assert_same(first, trained([spec(dropout=0.5)], digits)[0])
+    before = torch.get_rng_state()
+    assert_same(first, trained([chosen], few)[0])
+    assert torch.equal(torch.get_rng_state(), before)
+    other = trained([replace(chosen, seed=9)], few)[0]
+    assert not np.array_equal(first[2].weights[0], other[2].weights[0])
 
 
-@pytest.mark.parametrize("final_sparsity", [0.9, 0.37])
-def test_pruned_networks_have_exactly_the_final_sparsity(digits, final_sparsity):
-    states = trained([spec(initial_sparsity=0.3, final_sparsity=final_sparsity, l1=1e-4)], digits)[0]
-    for weight in states[True].weights:
-        assert (weight == 0).sum() == round(final_sparsity * weight.size)
-    for weight in states[False].weights:
-        assert (weight != 0).all()
-
-
-def test_networks_without_pruning_epochs_have_one_state(digits):
-    states = trained([spec(pruning_epochs=0)], digits)[0]
-    assert list(states) == [False]
-
-
-def test_training_before_pruning_does_not_depend_on_the_pruning_to_come(digits):
-    with_pruning, without = (trained([spec(pruning_epochs=n)], digits)[0] for n in (2, 0))
-    assert_same({False: with_pruning[False]}, without)
-
-
-def test_pruning_follows_the_schedule(digits, monkeypatch):
-    asked = []
-    original = pruning.magnitude_mask
-
-    def recorded(weights, sparsity):
-        asked.append(sparsity)
-        return original(weights, sparsity)
-
-    monkeypatch.setattr(pruning, "magnitude_mask", recorded)
-    trained([spec(mask_interval=5)], digits)
-    steps = 2 * -(-len(digits.x_train) // 128)
-    expected = [0.9 - 0.4 * (1 - t / steps) ** 3 for t in [*range(0, steps, 5), steps]]
-    assert_allclose(asked, np.repeat(expected, 3))
-
-
-def test_digits_are_learnt(digits):
-    long = Training(epochs=25, pruning_epochs=15, batch_size=32)
-    scores = [
-        (states[False].scores, states[True].scores)
-        for states in trained([spec(seed, MLP((64, 64, 64, 10)), long) for seed in range(2)], digits)
-    ]
-    for unpruned, pruned in scores:
-        assert unpruned["test_accuracy"] > 0.93
-        assert unpruned["train_accuracy"] > 0.99
-        assert unpruned["train_loss"] < unpruned["test_loss"]
-        assert pruned["test_accuracy"] > 0.8
-
-
-def test_scores_are_those_of_the_weights(digits):
-    states = trained([spec(dropout=0.5, l1=2e-4, l2=3e-4)], digits)[0]
-    for network in states.values():
-        for split in ("train", "test"):
-            x, y = digits.flat(split)
-            for layer, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
-                x = (np.maximum(x, 0) if layer else x).astype(float) @ weight.T + bias
-            log_p = x - np.log(np.exp(x).sum(axis=1, keepdims=True))
-            assert_allclose(network.scores[f"{split}_accuracy"], (log_p.argmax(axis=1) == y).mean(), atol=2e-3)
-            assert_allclose(network.scores[f"{split}_loss"], -log_p[np.arange(len(y)), y].mean(), rtol=1e-4)
-
-
-def penalty(weights, l1, l2, first_layer_l1):
+def penalty(weights, training):
     total = 0.0
     for layer, weight in enumerate(weights):
-        if layer == 0 and first_layer_l1:
-            total += first_layer_l1 * np.abs(weight).sum(dtype=float)
-        else:
-            total += l1 * np.abs(weight).sum(dtype=float) + l2 * np.square(weight).sum(dtype=float)
+        first = training.first_layer_l1 if layer == 0 else 0
+        l1, l2 = (first, 0) if first else (training.l1, training.l2)
+        total = total + l1 * abs(weight).sum() + l2 * (weight**2).sum()
     return total
 
 
-PENALTIES = [(0, 0, 0), (5e-5, 0, 0), (0, 3e-4, 0), (0, 5e-5, 2e-4), (1e-4, 2e-4, 3e-4), (0, 0, 1e-3)]
+@pytest.mark.parametrize(
+    ("architecture", "changes"),
+    [
+        (SMALL, {}), (SMALL, {"dropout": 0.3}), (SMALL, {"l1": 1e-3}), (SMALL, {"l2": 1e-3}),
+        (SMALL, {"l2": 1e-3, "first_layer_l1": 2e-3, "dropout": 0.5}),
+        (TINY, {"l1": 1e-3}), (NORMALIZED, {"l2": 1e-3}), (NORMALIZED, {"l1": 1e-3}),
+    ],
+)  # fmt: skip
+def test_training_equals_plain_pytorch_on_the_same_batches(few, architecture, changes):
+    chosen = spec(3, architecture, pruning_epochs=0, **changes)
+    [states] = trained([chosen], few)
+    training, randomness = chosen.training, Randomness(3, "cpu")
+    model = sequential(architecture, untrained(chosen))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, betas=(0.9, 0.999), eps=1e-7)
+    x, y = map(torch.from_numpy, few.flat("train") if architecture is SMALL else few.images("train"))
+    kept = []  # by dropout, an array a hidden layer
+    hidden = [layer for layer in model if isinstance(layer, torch.nn.ReLU)] if training.dropout else []
+    for relu in hidden:
+        relu.register_forward_hook(lambda *_: _[2] * kept.pop(0) / (1 - training.dropout))
+    with one_thread():
+        for _ in range(2):
+            for batch in torch.randperm(len(x), generator=randomness.order).split(64):
+                if hidden:
+                    bits = random_bits(len(batch) * 28, randomness.noise)
+                    drawn = (bits >= dropout_thresholds(torch.tensor(training.dropout))).float()
+                    kept = [own.view(len(batch), -1) for own in drawn.split([len(batch) * n for n in (16, 12)])]
+                loss = torch.nn.functional.cross_entropy(model(x[batch]), y[batch])
+                loss = loss + penalty([own for own in model.parameters() if own.ndim > 1], training)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+    assert_sequential_state(states[2], model, rtol=1e-3, atol=2e-4)
 
 
-@pytest.mark.parametrize(("l1", "l2", "first_layer_l1"), PENALTIES)
-def test_the_penalty_is_that_of_the_weights(digits, l1, l2, first_layer_l1):
-    states = trained([spec(l1=l1, l2=l2, first_layer_l1=first_layer_l1)], digits)[0]
+def test_dropout_bits_have_the_right_share_and_favour_no_unit():
+    for rate in (0.1, 0.5, 0.8, 0.99):
+        bits = random_bits(1000 * 50, torch.Generator().manual_seed(0))
+        kept = (bits >= dropout_thresholds(torch.tensor(rate))).double().view(1000, 50)
+        deviation = np.sqrt(rate * (1 - rate))
+        assert abs(kept.mean() - (1 - rate)) < 5 * deviation / np.sqrt(kept.numel())
+        for axis in (0, 1):
+            assert (kept.mean(axis) - (1 - rate)).abs().max() < 5 * deviation / np.sqrt(kept.shape[axis])
+    assert (bits >= dropout_thresholds(torch.tensor(0.0))).all()
+    assert (bits >= dropout_thresholds(torch.tensor(0.999999))).double().mean() < 1e-3
+
+
+@EACH
+def test_scores_are_those_of_what_is_kept(few, architecture):
+    on_convolutions = {} if architecture is SMALL else {"convolution_dropout": (0.2,) * 3}
+    changes = {"l1": 2e-4, "l2": 3e-4, "dropout": 0.5, **on_convolutions}
+    chosen = spec(0, architecture, **changes)
+    [states] = trained([chosen], few, keep_epochs=[1, 3])
     for network in states.values():
-        expected = penalty(network.weights, l1, l2, first_layer_l1)
+        model = sequential(architecture, network).eval()
+        for split in ("train", "test"):
+            x, y = few.flat(split) if architecture is SMALL else few.images(split)
+            log_p = model(torch.from_numpy(x)).log_softmax(1).detach().numpy()
+            assert_allclose(network.scores[f"{split}_accuracy"], (log_p.argmax(1) == y).mean(), atol=5e-3)
+            assert_allclose(network.scores[f"{split}_loss"], -log_p[np.arange(len(y)), y].mean(), rtol=1e-4)
+        expected = penalty([weight.astype(float) for weight in network.weights], chosen.training)
         assert_allclose(network.scores["penalty"], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("l1", "l2", "first_layer_l1"), [(0, 0, 0), (5e-5, 0, 0), (0, 5e-5, 2e-4), (1e-4, 2e-4, 3e-4), (0, 0, 1e-3)]
+)
+def test_the_penalty_is_that_of_the_weights(few, l1, l2, first_layer_l1):
+    chosen = spec(l1=l1, l2=l2, first_layer_l1=first_layer_l1)
+    for network in trained([chosen], few)[0].values():
+        assert_allclose(network.scores["penalty"], penalty(network.weights, chosen.training), rtol=1e-5)
 
 
 @pytest.mark.parametrize(("norm", "changes"), [(1, {"l1": 1e-3}), (2, {"l2": 1e-3})])
 def test_penalties_shrink_what_they_penalize(digits, norm, changes):
     control, penalized = trained([spec(epochs=8), spec(epochs=8, **changes)], digits)
-    sizes = [
-        sum((np.abs(weight) ** norm).sum() for weight in states[False].weights) for states in (control, penalized)
-    ]
+    sizes = [sum((np.abs(weight) ** norm).sum() for weight in states[8].weights) for states in (control, penalized)]
     assert sizes[1] < 0.95 * sizes[0]
 
 
-def test_pruned_weights_are_zero_in_every_step_of_pruning(digits, monkeypatch):
-    zeros, original = [], training.gradients
-
-    def recorded(stack, *arguments):
-        zeros.append([(weight[0] == 0).clone() for weight in stack.weights])
-        return original(stack, *arguments)
-
-    monkeypatch.setattr(training, "gradients", recorded)
-    trained([spec(mask_interval=4, pruning_epochs=3)], digits)
-    steps = -(-len(digits.x_train) // 128)
-    zeros, last = zeros[2 * steps :], 3 * steps
-    for step, layers in enumerate(zeros):
-        chosen = step - step % 4
-        sparsity = 0.9 - 0.4 * (1 - chosen / last) ** 3
-        for pruned, at_choice in zip(layers, zeros[chosen], strict=True):
-            assert pruned.sum() == round(sparsity * pruned.numel())
-            assert torch.equal(pruned, at_choice)
+@EACH
+@pytest.mark.parametrize("sparsity", [0.9, 0.37])
+def test_weights_are_pruned_to_exactly_the_final_sparsity(few, architecture, sparsity):
+    chosen = spec(0, architecture, initial_sparsity=0.3, final_sparsity=sparsity, mask_interval=3, l1=1e-4)
+    [states] = trained([chosen], few)
+    for weight, bias in zip(states[4].weights, states[4].biases, strict=True):
+        assert (weight == 0).sum() == round(sparsity * weight.size)
+        assert bias.all()
+    assert all(array.all() for array in (*states[2].weights, *states[4].normalizations))
 
 
-class Recorder:
-    """Keeps what training started from and every batch it computed gradients for."""
+@EACH
+def test_pruning_follows_the_schedule_at_every_step(few, architecture, monkeypatch):
+    zeros, original = [], pruning.PruningMasks.before_step
 
-    def __init__(self, monkeypatch):
-        self.steps, self.start = [], None
-        gradients = training.gradients
+    def recorded(masks, step):
+        original(masks, step)
+        zeros.append([int((weight == 0).sum()) for weight in masks.weights])
 
-        def recorded_gradients(stack, x, y, keep=None, scale=None):
-            masks = None if keep is None else [mask.clone() for mask in keep]
-            self.steps.append((x.clone(), y.clone(), masks, scale))
-            return gradients(stack, x, y, keep, scale)
+    monkeypatch.setattr(pruning.PruningMasks, "before_step", recorded)
+    [states] = trained([spec(0, architecture, mask_interval=3)], few)
+    sizes = [weight.size for weight in states[4].weights]
+    assert len(zeros) == 2 * 4  # steps
+    for step, counts in enumerate(zeros):
+        sparsity = 0.9 - 0.4 * (1 - (step - step % 3) / 8) ** 3
+        assert counts == [round(sparsity * size) for size in sizes]
 
-        def recorded_start(architecture, generators):
-            stack = initialize(architecture, generators)
-            self.start = [p.clone() for p in stack.parameters]
-            return stack
 
-        monkeypatch.setattr(training, "gradients", recorded_gradients)
-        monkeypatch.setattr(training, "initialize", recorded_start)
+@EACH
+def test_training_does_not_depend_on_the_pruning_to_come(few, architecture):
+    with_pruning, without = (trained([spec(0, architecture, pruning_epochs=n)], few)[0] for n in (2, 0))
+    assert list(without) == [2]
+    assert_same({2: with_pruning[2]}, without)
+
+
+@EACH
+@pytest.mark.parametrize("regrowth", [False, True])
+def test_networks_are_kept_after_the_epochs_asked_for_without_changing_the_others(few, architecture, regrowth):
+    chosen = spec(0, architecture, regrowth=regrowth)
+    [states] = trained([chosen], few, keep_epochs=[3, 0, 1])
+    assert sorted(states) == [0, 1, 2, 3, 4]
+    [plain] = trained([chosen], few)
+    assert_same({epoch: states[epoch] for epoch in plain}, plain)
+    [short] = trained([replace(chosen, training=replace(chosen.training, epochs=1, pruning_epochs=0))], few)
+    assert_same({1: states[1]}, short)
+    start = untrained(chosen)
+    for kept, first in zip(arrays(states[0]), arrays(start), strict=True):
+        assert_array_equal(kept, first)
+    assert all(np.isnan(score) for score in start.scores.values())
+    assert np.isnan(states[0].scores["running_train_accuracy"])
+    for before, pruned in zip(states[1].weights, states[3].weights, strict=True):
+        assert before.all()
+        assert (pruned == 0).sum() == round(0.5 * pruned.size)  # while pruning, what is pruned is zero
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [{}, {"dropout": 0.3}, {"l1": 1e-3}, {"l2": 1e-3}, {"l2": 1e-3, "first_layer_l1": 2e-3, "dropout": 0.5}],
-)
-def test_training_equals_plain_pytorch_on_the_same_batches(digits, monkeypatch, changes):
-    recorder = Recorder(monkeypatch)
-    chosen = spec(pruning_epochs=0, **changes)
-    result = trained([chosen], digits)[0][False]
-
-    parameters = [p[0].clone().requires_grad_() for p in recorder.start]
-    weights, biases = parameters[: len(parameters) // 2], parameters[len(parameters) // 2 :]
-    optimizer = torch.optim.Adam(parameters, lr=1e-3, betas=(0.9, 0.999), eps=1e-7)
-    t = chosen.training
-    for x, y, keep, _ in recorder.steps:
-        x, y = x[0], y[0]
-        for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
-            x = torch.nn.functional.linear(x, weight, bias)
-            if layer < len(weights) - 1:
-                x = x.relu() if keep is None else x.relu() * keep[layer][0] / (1 - t.dropout)
-        loss = torch.nn.functional.cross_entropy(x, y)
-        for layer, weight in enumerate(weights):
-            l1, l2 = (t.first_layer_l1, 0) if layer == 0 and t.first_layer_l1 else (t.l1, t.l2)
-            loss = loss + l1 * weight.abs().sum() + l2 * weight.square().sum()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    for ours, theirs in zip([*result.weights, *result.biases], parameters, strict=True):
-        assert_allclose(ours, theirs.detach().numpy(), atol=2e-4)
-        assert np.abs(ours - theirs.detach().numpy()).mean() < 1e-5
-
-
-def test_every_epoch_sees_every_example_once_in_an_order_of_its_own(digits, monkeypatch):
-    recorder = Recorder(monkeypatch)
-    trained([spec(pruning_epochs=1)], digits)
-    sizes = [y.shape[1] for _, y, _, _ in recorder.steps]
-    n, batch_size = len(digits.x_train), 128
-    steps = -(-n // batch_size)
-    assert sizes == ([batch_size] * (steps - 1) + [n - batch_size * (steps - 1)]) * 3
-    x, y = digits.flat("train")
-    expected = sorted(map(tuple, np.column_stack([x, y]).tolist()))
-    orders = []
-    for epoch in range(3):
-        batches = recorder.steps[epoch * steps : (epoch + 1) * steps]
-        seen = torch.cat([torch.column_stack([x[0], y[0]]) for x, y, _, _ in batches]).tolist()
-        orders.append(seen)
-        assert sorted(map(tuple, seen)) == expected
-    assert orders[0] != orders[1] != orders[2]
-
-
-@pytest.mark.parametrize("rate", [0.1, 0.5, 0.8])
-def test_dropout_keeps_the_right_share_of_units_and_their_mean(digits, monkeypatch, rate):
-    recorder = Recorder(monkeypatch)
-    trained([spec(pruning_epochs=0, dropout=rate)], digits)
-    for layer, width in enumerate((16, 12)):
-        kept = torch.cat([keep[layer][0] for _, _, keep, _ in recorder.steps])
-        assert kept.shape == (2 * len(digits.x_train), width)
-        assert set(kept.unique().tolist()) == {0.0, 1.0}
-        deviation = np.sqrt(rate * (1 - rate))
-        assert abs(kept.mean().item() - (1 - rate)) < 5 * deviation / np.sqrt(kept.numel())
-        # No unit and no example is favoured.
-        assert (kept.mean(0) - (1 - rate)).abs().max() < 5 * deviation / np.sqrt(len(kept))
-    _, _, _, scale = recorder.steps[0]
-    assert_allclose(scale.numpy(), 1 / (1 - rate), rtol=1e-6)
-
-
-@pytest.mark.parametrize("rate", [0.99, 0.999999])
-def test_very_high_dropout_drops_nearly_all_units(digits, monkeypatch, rate):
-    recorder = Recorder(monkeypatch)
-    trained([spec(epochs=1, pruning_epochs=0, dropout=rate)], digits)
-    kept = torch.cat([keep[0][0] for _, _, keep, _ in recorder.steps])
-    assert kept.mean() < 0.05
+    ("architecture", "base"),
+    [
+        (MLP((64, 64, 64, 10)), Training(epochs=25, pruning_epochs=15, batch_size=32)),
+        # Long enough for the running statistics, which average over some hundred steps.
+        *((CNN((1, 8, 8), ((8, 8), (8,)), (16,), batch_norm=norm),
+           Training(epochs=12, pruning_epochs=3, batch_size=32, learning_rate=3e-3, final_sparsity=0.7))
+          for norm in (False, True)),
+    ],
+)  # fmt: skip
+def test_digits_are_learnt_and_stay_learnt_while_pruning(digits, architecture, base):
+    [states] = trained([spec(0, architecture, base)], digits)
+    learnt, pruned = states[base.epochs].scores, states[base.last_epoch(True)].scores
+    bounds = (0.93, 0.9, 0.8) if base.epochs == 25 else (0.8, 0.7, 0.7)
+    assert learnt["test_accuracy"] > bounds[0]
+    assert learnt["running_train_accuracy"] > bounds[1]
+    assert pruned["test_accuracy"] > bounds[2]
+    assert learnt["train_loss"] < 0.6
 
 
 def test_dropout_lowers_the_accuracy_only_while_it_acts(digits):
-    control, dropped = trained([spec(epochs=15), spec(epochs=15, dropout=0.5)], digits)
-    scores = dropped[False].scores
+    base = Training(epochs=15, pruning_epochs=0)
+    control, dropped = trained([spec(base=base), spec(base=base, dropout=0.5)], digits)
+    scores = dropped[15].scores
     assert scores["running_train_accuracy"] < scores["train_accuracy"] - 0.05
-    assert abs(control[False].scores["running_train_accuracy"] - control[False].scores["train_accuracy"]) < 0.05
+    assert abs(control[15].scores["running_train_accuracy"] - control[15].scores["train_accuracy"]) < 0.05
 
 
-@pytest.mark.parametrize("options", [{"workers": 1}, {"workers": 2}])
-def test_progress_adds_up_to_the_number_of_networks(digits, options):
+@EACH
+@pytest.mark.parametrize("workers", [1, 2])
+def test_progress_adds_up_to_the_number_of_networks(few, architecture, workers):
     shares = []
-    trained([spec(0), spec(1), spec(2)], digits, progress=shares.append, **options)
+    trained([spec(seed, architecture) for seed in range(3)], few, progress=shares.append, workers=workers)
     assert_allclose(sum(shares), 3)
     assert len(shares) == 3 * 4
 
 
-def test_every_network_comes_once_with_its_position(digits):
-    specs = [spec(seed, pruning_epochs=0) for seed in range(5)]
-    results = dict(train(specs, digits, workers=2))
-    assert sorted(results) == list(range(5))
-    assert_same(by_state(specs[3].training, results[3]), trained([specs[3]], digits)[0])
-
-
-def test_no_specifications_give_no_networks(digits):
-    assert list(train([], digits)) == []
-
-
-def test_training_leaves_torch_s_threads_as_they_were(digits):
-    before = torch.get_num_threads()
-    trained([spec(0, pruning_epochs=0), spec(1, pruning_epochs=0)], digits)
-    assert torch.get_num_threads() == before
-
-
-def test_training_stops_soon_after_its_results_are_no_longer_wanted(digits):
+@EACH
+def test_training_stops_soon_after_its_results_are_no_longer_wanted(few, architecture):
     shares = []
-    results = train([spec(seed, epochs=20) for seed in range(6)], digits, workers=1, progress=shares.append)
+    results = train([spec(n, architecture) for n in range(6)], few, workers=1, progress=shares.append)
     next(results)
     results.close()
     told = len(shares)
-    assert told < 4 * 22
+    assert told < 4 * 4
     assert len(shares) == told
+
+
+def test_every_network_comes_once_with_its_position_and_its_seconds(few):
+    members, took = [*PERCEPTRONS, *CONVOLUTIONAL], {}
+    found = dict(train(members, few, workers=2, stack_size=2, timed=took.__setitem__))
+    assert sorted(found) == sorted(took) == list(range(len(members)))
+    assert min(took.values()) > 0
+    assert took[0] == took[1]  # they train as one
+
+
+def test_no_specifications_give_no_networks(few):
+    assert list(train([], few)) == []
+
+
+def test_training_leaves_torch_s_threads_as_they_were(few):
+    before = torch.get_num_threads()
+    trained([spec(0, pruning_epochs=0), spec(1, TINY, pruning_epochs=0)], few)
+    assert torch.get_num_threads() == before
 
 
 @pytest.mark.parametrize(
@@ -345,31 +320,30 @@ def test_values_out_of_range_are_refused_by_name(field, value):
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
+    ("chosen", "words"),
     [
-        ("epochs", 3), ("pruning_epochs", 3), ("batch_size", 64), ("learning_rate", 1e-2),
-        ("initial_sparsity", 0.1), ("final_sparsity", 0.8), ("mask_interval", 1),
+        *((spec(0, MLP(sizes)), "does not fit digits: 64 inputs and 10 outputs")
+          for sizes in ((63, 8, 10), (64, 8, 9), (784, 8, 10))),
+        (spec(0, CNN((1, 28, 28), ((4,),))), "cnn 1x28x28.* does not fit digits: images of 1×8×8"),
+        (spec(0, CNN((1, 8, 8), ((4,),), (), 9)), "10 outputs"),
+        (spec(0, NORMALIZED, batch_size=83), "batch_size 83: .* batch of one"),
+        (spec(0, NORMALIZED, batch_size=1), "batch_size 1: .* batch of one"),
+        (spec(0, Classifier("squeezenet1_1")), "squeezenet1_1 cannot be trained"),
     ],
 )  # fmt: skip
-def test_networks_that_cannot_train_together_are_refused(digits, field, value):
-    with pytest.raises(InputError, match=field):
-        list(train([spec(0), spec(1, **{field: value})], digits))
+def test_networks_that_do_not_fit_the_data_are_refused_before_any_is_trained(few, chosen, words):
+    with pytest.raises(InputError, match=words):
+        list(train([spec(1), chosen], few, progress=lambda _: pytest.fail("trained")))
 
 
-def test_different_architectures_cannot_train_together(digits):
-    with pytest.raises(InputError, match="mlp 64-8-10 and mlp 64-16-12-10"):
-        list(train([spec(0), spec(1, MLP((64, 8, 10)))], digits))
+def test_convolutions_need_images():
+    with pytest.raises(InputError, match="no images"):
+        list(train([spec(0, TINY)], datasets.load("polynomials_2000")))
 
 
-@pytest.mark.parametrize("sizes", [(63, 8, 10), (64, 8, 9), (784, 8, 10)])
-def test_networks_that_do_not_fit_the_data_are_refused(digits, sizes):
-    with pytest.raises(InputError, match="does not fit digits: 64 inputs and 10 outputs"):
-        list(train([spec(0, MLP(sizes))], digits))
-
-
-def test_more_outputs_than_classes_are_allowed(digits):
-    states = trained([spec(0, MLP((64, 8, 12)), pruning_epochs=0)], digits)[0]
-    assert states[False].weights[-1].shape == (12, 8)
+def test_more_outputs_than_classes_are_allowed(few):
+    [states] = trained([spec(0, MLP((64, 8, 12)), pruning_epochs=0)], few)
+    assert states[2].weights[-1].shape == (12, 8)
 
 
 @pytest.fixture
@@ -403,42 +377,13 @@ def test_with_regrowth_small_weights_come_and_go(digits, masks):
 
 def test_denormal_numbers_are_zero_while_training_and_only_then():
     tiny = torch.tensor([1e-30])
-    with training.one_thread():
+    with one_thread():
         assert (tiny * 1e-10).item() == 0
     assert (tiny * 1e-10).item() > 0
 
 
-def test_networks_are_kept_after_the_epochs_asked_for(digits):
-    [(_, states)] = train([spec()], digits, keep_epochs=[0, 1, 3])
-    assert sorted(states) == [0, 1, 2, 3, 4]
-    [(_, plain)] = train([spec()], digits)
-    for epoch in (2, 4):  # keeping changes nothing
-        assert_same({epoch: states[epoch]}, {epoch: plain[epoch]})
-    assert states[0].scores["test_accuracy"] < 0.4
-    assert np.isnan(states[0].scores["running_train_accuracy"])
-    for layer, weight in enumerate(states[3].weights):  # while pruning, what is pruned is zero
-        assert np.count_nonzero(weight) < 0.5 * weight.size
-        assert np.count_nonzero(states[1].weights[layer]) == weight.size
-
-
-@pytest.mark.parametrize("regrowth", [False, True])
-def test_a_kept_network_is_that_of_a_shorter_training(digits, regrowth):
-    [(_, states)] = train([spec(regrowth=regrowth)], digits, keep_epochs=[1])
-    [(_, short)] = train([spec(regrowth=regrowth, epochs=1, pruning_epochs=0)], digits)
-    assert_same({1: states[1]}, short)
-
-
-def test_untrained_networks_are_those_that_training_starts_from(digits):
-    one = spec(initial_groups=4)
-    [(_, states)] = train([one], digits, keep_epochs=[0])
-    start = training.untrained(one)
-    for kept, weight in zip(states[0].weights, start.weights, strict=True):
-        assert_array_equal(kept, weight)
-    assert all(np.isnan(score) for score in start.scores.values())
-
-
 def test_clusterable_initialization_keeps_the_first_layer_and_the_mean_weight():
-    plain, grouped = (training.untrained(spec(0, MLP((64, 400, 400, 10)), initial_groups=n)) for n in (0, 10))
+    plain, grouped = (untrained(spec(0, MLP((64, 400, 400, 10)), initial_groups=n)) for n in (0, 10))
     assert_array_equal(plain.weights[0], grouped.weights[0])
     ratio = grouped.weights[1] / plain.weights[1]
     assert_allclose(np.unique(ratio.round(4)), [0.6, 4.6], rtol=1e-3)
@@ -446,13 +391,25 @@ def test_clusterable_initialization_keeps_the_first_layer_and_the_mean_weight():
     within = ratio > 1
     rows = {row.tobytes() for row in within}  # neurons of a group see the same groups
     assert len(rows) <= 10
-    everywhere = training.untrained(spec(0, MLP((64, 400, 400, 10)), initial_groups=10, initial_first_layer=True))
+    everywhere = untrained(spec(0, MLP((64, 400, 400, 10)), initial_groups=10, initial_first_layer=True))
     assert not np.array_equal(plain.weights[0], everywhere.weights[0])
 
 
+def test_clusterable_starts_leave_the_first_convolution_alone():
+    plain, grouped, everywhere = (
+        untrained(spec(0, TINY, initial_damping=0.8, **changes))
+        for changes in ({}, {"initial_groups": 2}, {"initial_groups": 2, "initial_first_layer": True})
+    )
+    assert_array_equal(plain.weights[0], grouped.weights[0])
+    assert not np.array_equal(plain.weights[0], everywhere.weights[0])
+    for layer, (before, after) in enumerate(zip(plain.weights[1:], grouped.weights[1:], strict=True), 1):
+        factors = {0.8, 1.2} if layer < len(TINY.channels) else {1}  # kernels only
+        assert set(np.unique((after / before).round(3))) == {np.float32(factor) for factor in factors}
+
+
 def test_every_output_has_a_group_of_its_own():
-    weights = training.untrained(spec(0, MLP((64, 300, 10)), initial_groups=10)).weights[1]
-    plain = training.untrained(spec(0, MLP((64, 300, 10)))).weights[1]
+    weights = untrained(spec(0, MLP((64, 300, 10)), initial_groups=10)).weights[1]
+    plain = untrained(spec(0, MLP((64, 300, 10)))).weights[1]
     assert ((weights / plain > 1).sum(axis=0) == 1).all()
 
 

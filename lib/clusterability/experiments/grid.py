@@ -15,8 +15,7 @@ from clusterability.clustering.measure import Measurement
 from clusterability.clustering.ncut import check_n_clusters
 from clusterability.data.catalogue import NONE, entry
 from clusterability.experiments.store import key_of
-from clusterability.graphs.channels import check_norm
-from clusterability.networks.cnn import CNN, check_channels
+from clusterability.networks.cnn import CNN
 from clusterability.networks.mlp import MLP
 from clusterability.networks.torchvision import Classifier
 from clusterability.training.spec import NetworkSpec, Training
@@ -45,18 +44,13 @@ class Run:
         training = self.network.training
         if self.pruned and not training.pruning_epochs:
             raise InputError("0 pruning_epochs: pruned networks need at least 1")
-        check_norm(self.kernel_norm)
         architecture = self.network.architecture
-        if isinstance(architecture, CNN):
-            if self.trimmed:
-                raise InputError(f"trimmed {self.trimmed:g}: {architecture.name} is convolutional")
-        elif isinstance(architecture, MLP) and self.kernel_norm != "induced":
-            raise InputError(f"kernel_norm {self.kernel_norm!r}: {architecture.name} has no kernels")
-        if self.fold_normalization and not getattr(architecture, "batch_norm", isinstance(architecture, Classifier)):
-            raise InputError(f"fold_normalization: {architecture.name} has no batch normalization")
+        architecture.check_measurable(norm=self.kernel_norm, fold=self.fold_normalization)
+        if self.trimmed and not architecture.fully_connected:
+            raise InputError(f"trimmed {self.trimmed:g}: {architecture.name} is convolutional")
         if self.kind in ("lesions", "conditional") and self.n_controls < 1:
             raise InputError(f"n_controls {self.n_controls}: at least 1 is needed")
-        if self.kind != "network" and not isinstance(architecture, MLP):
+        if self.kind != "network" and not architecture.fully_connected:
             raise InputError(f"{architecture.name}: only multi-layer perceptrons are lesioned")
         if self.after_epoch is None:
             return
@@ -259,8 +253,7 @@ def _training(condition: str, changes: Mapping, training: Training, others: Sequ
 
 
 def _check_measurable(chosen: MLP | CNN, measurement: Measurement) -> None:
-    if isinstance(chosen, CNN):
-        check_channels(chosen)
+    chosen.check_measurable()
     check_n_clusters(measurement.n_clusters, chosen.n_vertices)
 
 

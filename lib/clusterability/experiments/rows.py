@@ -29,12 +29,10 @@ from clusterability.lesions.lesion import (
     single_lesions,
     sub_modules,
 )
-from clusterability.networks.cnn import CNN, channel_matrices
 from clusterability.networks.mlp import Stack
 from clusterability.networks.network import TrainedNetwork
-from clusterability.networks.torchvision import Classifier
+from clusterability.training.mlp import evaluate
 from clusterability.training.pruning import trimmed
-from clusterability.training.train import evaluate
 
 Tell = Callable[[float], None]
 """Called with every finished share of something's work; the shares sum to 1."""
@@ -205,7 +203,7 @@ def _trimmed(network: TrainedNetwork, run: Run, dataset: Dataset) -> TrainedNetw
     """The network without its smallest first-layer weights, scored anew."""
     first = trimmed(network.weights[0], run.network.training.learning_rate, run.trimmed)
     weights = [first, *network.weights[1:]]
-    stack = Stack(*([torch.from_numpy(array)[None] for array in arrays] for arrays in (weights, network.biases)))
+    stack = Stack.of([TrainedNetwork(weights, network.biases)])
     scores = dict(network.scores)
     with torch.no_grad():
         for split in ("train", "test"):
@@ -217,12 +215,8 @@ def _trimmed(network: TrainedNetwork, run: Run, dataset: Dataset) -> TrainedNetw
 
 def _graph(run: Run, network: TrainedNetwork) -> Graph:
     """What is clustered of a run's network."""
-    architecture = run.network.architecture
-    if isinstance(architecture, Classifier):
-        return architecture.graph(run.network.seed, norm=run.kernel_norm, fold=run.fold_normalization)
-    if isinstance(architecture, CNN):
-        return LayeredGraph.of(channel_matrices(architecture, network, run.kernel_norm, run.fold_normalization))
-    return LayeredGraph.of(network.weights)
+    spec = run.network
+    return spec.architecture.graph(network, norm=run.kernel_norm, fold=run.fold_normalization, seed=spec.seed)
 
 
 def _clustering(run: Run, network: TrainedNetwork) -> Clusterability:

@@ -295,7 +295,7 @@ def _networks(
             continue
         tell(1)
         yield spec, *found
-    checkpoints = [Checkpoint(cached[spec].with_suffix(".checkpoint.npz")) for spec in to_train]
+    checkpoints = [Checkpoint(cached[spec].with_suffix(".checkpoint.pt")) for spec in to_train]
     if recompute:
         for checkpoint in checkpoints:
             checkpoint.remove()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,49 +14,38 @@ from clusterability.base.errors import InputError, reason
 from clusterability.base.files import read_npz
 from clusterability.graphs.layered import check_matrices
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Arrays = dict[str, np.ndarray]
+
 FORMATS = ".npz, .safetensors, or a torch state_dict (.pt, .pth, .bin)"
+_NOT_PLAIN = {
+    "running_var": "batch normalization", "parametrizations.": "parametrized weights",
+    "weight_g": "normalized weights", "weight_v": "normalized weights",
+}  # fmt: skip
+"""What in a tensor's name says that its network is more than matrices and biases."""
 
 
 def read_matrices(path: Path) -> list[np.ndarray]:
-    """Weight matrices (out, in) of an MLP on disk, first layer first, in float64.
-
-    Parameters
-    ----------
-    path : Path
-        An ``.npz`` of 2-D arrays ``layer0``, ``layer1``, …; or a safetensors file or torch
-        state_dict, of which the 2-D tensors are taken, in the file's order or else in the natural
-        order of their names. Nothing in the file is executed.
-
-    Raises
-    ------
-    InputError
-        A file that is missing, empty, damaged, of another kind, or whose matrices are no network.
-    """
+    """Weight matrices (out, in) of an MLP on disk, first layer first, in float64; see :func:`read_network`."""
     return read_network(path)[0]
 
 
 def read_network(path: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Weights and biases of an MLP on disk; see :func:`read_matrices`.
+    """Weights (out, in) and biases (out,) of an MLP on disk, in float64; nothing in the file is executed.
 
-    Returns
-    -------
-    matrices : list of ndarray (out, in) float64
-    biases : list of ndarray (out,) float64
-        ``bias0``, ``bias1``, … of an ``.npz``; the tensor called ``NAME.bias`` beside ``NAME.weight`` in
-        the other files. Zeros where there is none.
+    An ``.npz`` holds 2-D arrays ``layer0``, ``layer1``, …, and maybe ``bias0``, ``bias1``, …. Of a safetensors file
+    or torch state_dict the 2-D tensors are taken, in the file's order or else in the natural order of their names,
+    and the tensors called ``NAME.bias`` beside ``NAME.weight``. Biases that are not there are zero.
 
-    Raises
-    ------
-    InputError
-        As :func:`read_matrices`, and for biases that do not suit their layer.
+    InputError for a file that is missing, empty, damaged or of another kind, for matrices that are no network, and
+    for biases that do not suit their layer.
     """
-    _check_file(path)
-    suffix = path.suffix.lower()
-    if suffix != ".npz" and suffix not in _TENSOR_FILES:
-        raise InputError(f"{path} has the suffix {path.suffix!r}: {FORMATS} is needed")
+    suffix = _suffix(path, (".npz", *_TENSOR_FILES), FORMATS)
     arrays, vectors = _read_npz(path) if suffix == ".npz" else _matrices_and_vectors(path)
     for name, array in (arrays | vectors).items():
-        if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)):
+        if array.dtype.kind not in "fiu":
             raise InputError(f"{path}: {name} holds {array.dtype} values: real numbers are needed")
     names = _in_order(arrays)
     if suffix == ".safetensors":
@@ -75,7 +65,46 @@ def read_network(path: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
     return matrices, biases
 
 
-Arrays = dict[str, np.ndarray]
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Every tensor of a safetensors file or torch state_dict, by name; nothing in it is executed.
+
+    What torch.nn.utils.prune has split is put together: NAME is NAME_orig times NAME_mask. InputError for a file
+    that is missing, empty, damaged, or of another kind.
+    """
+    tensors = _TENSOR_FILES[_suffix(path, tuple(_TENSOR_FILES), ", ".join(_TENSOR_FILES))](path)
+    pruned = {name[:-5] for name in tensors if name.endswith("_orig") and f"{name[:-5]}_mask" in tensors}
+    whole = {}
+    for name, tensor in tensors.items():
+        if name[:-5] not in pruned or name[-5:] not in ("_orig", "_mask"):
+            whole[name] = tensor
+        elif name.endswith("_orig"):
+            whole[name[:-5]] = tensor * tensors[f"{name[:-5]}_mask"]
+    return whole
+
+
+def _suffix(path: Path, known: Sequence[str], needed: str) -> str:
+    """The suffix of a file that is there, holds something, and is of a known kind."""
+    try:
+        exists = path.is_file()
+    except OSError:  # such as a name that is too long
+        exists = False
+    if not exists:
+        raise InputError(f"{path} is not a file")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty")
+    suffix = path.suffix.lower()
+    if suffix not in known:
+        raise InputError(f"{path} has the suffix {path.suffix!r}: {needed} is needed")
+    return suffix
+
+
+def _natural(name: str) -> list:
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
+def _chains(arrays: Arrays, names: Sequence[str]) -> bool:
+    matrices = [arrays[name] for name in names]
+    return all(m.ndim == 2 for m in matrices) and all(a.shape[0] == b.shape[1] for a, b in pairwise(matrices))
 
 
 def _in_order(arrays: Arrays) -> list[str]:
@@ -84,22 +113,13 @@ def _in_order(arrays: Arrays) -> list[str]:
     return given if _chains(arrays, given) or not _chains(arrays, natural) else natural
 
 
-def _check_beginning(path: Path, arrays: Arrays, names: list[str]) -> None:
+def _check_beginning(path: Path, arrays: Arrays, names: Sequence[str]) -> None:
     """Raise InputError if layers form a ring, and names without numbers do not say where it begins."""
     numberless = {re.sub(r"\d+", "", name) for name in names}
-    matrices = [arrays[name] for name in names]
-    if len(numberless) > 1 and _chains(arrays, names) and matrices[0].shape[1] == matrices[-1].shape[0]:
+    ring = _chains(arrays, names) and arrays[names[0]].shape[1] == arrays[names[-1]].shape[0]
+    if ring and len(numberless) > 1:
         listed = ", ".join(names)
         raise InputError(f"{path} does not say which layer is first ({listed}): store it as .npz, layer0, layer1, …")
-
-
-def _natural(name: str) -> list:
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
-
-
-def _chains(arrays: Arrays, names: list[str]) -> bool:
-    matrices = [arrays[name] for name in names]
-    return all(m.ndim == 2 for m in matrices) and all(a.shape[0] == b.shape[1] for a, b in pairwise(matrices))
 
 
 def _read_npz(path: Path) -> tuple[Arrays, Arrays]:
@@ -112,44 +132,7 @@ def _read_npz(path: Path) -> tuple[Arrays, Arrays]:
     return {name: arrays[name] for name in names}, biases
 
 
-def read_tensors(path: Path) -> dict:
-    """Every tensor of a safetensors file or torch state_dict, by name; nothing in it is executed.
-
-    Raises
-    ------
-    InputError
-        A file that is missing, empty, damaged, or of another kind.
-    """
-    _check_file(path)
-    if path.suffix.lower() not in _TENSOR_FILES:
-        raise InputError(f"{path} has the suffix {path.suffix!r}: {', '.join(_TENSOR_FILES)} is needed")
-    return _masked(_TENSOR_FILES[path.suffix.lower()](path))
-
-
-def _masked(tensors: dict) -> dict:
-    """With what torch.nn.utils.prune has split put together: NAME is NAME_orig times NAME_mask."""
-    whole = {}
-    for name, tensor in tensors.items():
-        split = {f"{name[:-5]}_orig", f"{name[:-5]}_mask"}
-        if name not in split or not split <= tensors.keys():
-            whole[name] = tensor
-        elif name.endswith("_orig"):
-            whole[name[:-5]] = tensor * tensors[f"{name[:-5]}_mask"]
-    return whole
-
-
-def _check_file(path: Path) -> None:
-    try:
-        exists = path.is_file()
-    except OSError:  # such as a name that is too long
-        exists = False
-    if not exists:
-        raise InputError(f"{path} is not a file")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path} is empty")
-
-
-def _read_safetensors(path: Path) -> dict:
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -157,14 +140,14 @@ def _read_safetensors(path: Path) -> dict:
         tensors = load_file(path)
     except (SafetensorError, OSError, ValueError) as failure:
         raise InputError(f"{path} is no readable safetensors file") from failure
-    return dict(sorted(tensors.items(), key=lambda item: _natural(item[0])))
+    return {name: tensors[name] for name in sorted(tensors, key=_natural)}
 
 
-def _read_state_dict(path: Path) -> dict:
+def _read_state_dict(path: Path) -> dict[str, Tensor]:
     import torch
 
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as failure:  # a damaged pickle can raise nearly anything
         raise InputError(f"{path} is no torch state_dict that can be read with weights_only") from failure
     for wrapping in ("state_dict", "model_state_dict"):
@@ -178,13 +161,6 @@ def _read_state_dict(path: Path) -> dict:
 _TENSOR_FILES = {".safetensors": _read_safetensors, **dict.fromkeys((".pt", ".pth", ".bin"), _read_state_dict)}
 
 
-_NOT_PLAIN = {
-    "running_var": "batch normalization", "parametrizations.": "parametrized weights",
-    "weight_g": "normalized weights", "weight_v": "normalized weights",
-}  # fmt: skip
-"""What in a tensor's name says that its network is more than matrices and biases."""
-
-
 def _matrices_and_vectors(path: Path) -> tuple[Arrays, Arrays]:
     tensors = read_tensors(path)
     if any(tensor.ndim > 2 for tensor in tensors.values()):
@@ -196,16 +172,15 @@ def _matrices_and_vectors(path: Path) -> tuple[Arrays, Arrays]:
         for sign, what in _NOT_PLAIN.items():
             if sign in name:
                 raise InputError(f"{path} holds {what} ({name}): measure the model as module.path:factory")
-    arrays: list[Arrays] = [{}, {}]
-    for n_dimensions, kept in ((2, arrays[0]), (1, arrays[1])):
-        chosen = {name: tensor for name, tensor in tensors.items() if tensor.ndim == n_dimensions}
-        kept |= {name: _as_array(path, name, tensor) for name, tensor in chosen.items()}
-    if not arrays[0]:
+    matrices, vectors = (
+        {name: _as_array(path, name, tensor) for name, tensor in tensors.items() if tensor.ndim == n} for n in (2, 1)
+    )
+    if not matrices:
         raise InputError(f"{path} holds no 2-D weights")
-    return arrays[0], arrays[1]
+    return matrices, vectors
 
 
-def _as_array(path: Path, name: str, tensor) -> np.ndarray:
+def _as_array(path: Path, name: str, tensor: Tensor) -> np.ndarray:
     try:
         plain = tensor.detach()
         plain = plain.dequantize() if plain.is_quantized else plain.to_dense().resolve_conj()

@@ -10,19 +10,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import prod
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from clusterability.base.errors import InputError
-from clusterability.networks.network import random_groups
+from clusterability.graphs.layered import LayeredGraph
+from clusterability.networks.network import TrainedNetwork, clusterable, glorot_uniform, random_groups
+
+if TYPE_CHECKING:
+    from clusterability.data.catalogue import Dataset
 
 
 @dataclass(frozen=True)
 class MLP:
-    """A fully connected ReLU network, named by the number of neurons in every layer.
+    """A fully connected ReLU network.
+
+    Raises
+    ------
+    InputError
+        Fewer than two layers, or a layer without neurons.
 
     >>> MLP((784, 256, 256, 256, 256, 10)).name
     'mlp 784-256x4-10'
@@ -30,7 +38,11 @@ class MLP:
     'mlp 2-8-4-1'
     """
 
-    sizes: tuple[int, ...]
+    sizes: tuple[int, ...]  # neurons of every layer, inputs and outputs included
+
+    unsupported = ("convolution_dropout", "augmentation", "bfloat16")
+    batch_norm = False
+    fully_connected = True
 
     def __post_init__(self) -> None:
         if len(self.sizes) < 2 or min(self.sizes) < 1:
@@ -45,78 +57,76 @@ class MLP:
 
     @property
     def n_vertices(self) -> int:
-        """Neurons, which are clustered, inputs and outputs included."""
+        """Neurons, inputs and outputs included."""
         return sum(self.sizes)
+
+    def check_measurable(self, *, norm: str = "induced", fold: bool = False) -> None:
+        if norm != "induced":
+            raise InputError(f"kernel_norm {norm!r}: {self.name} has no kernels")
+        if fold:
+            raise InputError(f"fold_normalization: {self.name} has no batch normalization")
+
+    def check_fits(self, dataset: Dataset) -> None:
+        n_outputs, wanted = self.sizes[-1], dataset.n_outputs
+        if self.sizes[0] != dataset.n_features or n_outputs < wanted or (dataset.regression and n_outputs > wanted):
+            raise InputError(
+                f"{self.name} does not fit {dataset.name}: {dataset.n_features} inputs and {wanted} outputs"
+            )
+
+    def untrained(
+        self, generator: torch.Generator, *, groups: int = 0, damping: float = 0.6, first_layer: bool = False
+    ) -> TrainedNetwork:
+        """Glorot-uniform weights, zero biases."""
+        weights = [glorot_uniform(o, i, generator) for i, o in pairwise(self.sizes)]
+        if groups:
+            of_neurons = random_groups(self.sizes, groups, generator)
+            weights = clusterable(weights, of_neurons, groups, damping, first_layer=first_layer)
+        return TrainedNetwork([w.numpy() for w in weights], [torch.zeros(len(w)).numpy() for w in weights])
+
+    def graph(
+        self, network: TrainedNetwork, *, norm: str = "induced", fold: bool = False, seed: int = 0
+    ) -> LayeredGraph:
+        """Every neuron is a vertex; an edge weighs |w|."""
+        self.check_measurable(norm=norm, fold=fold)
+        return LayeredGraph.of(network.weights)
 
 
 @dataclass
 class Stack:
-    """Parameters of N networks of one architecture.
+    """Parameters of N networks of one architecture."""
 
-    Attributes
-    ----------
-    weights : list of Tensor (N, out, in) float32, a layer each
-    biases : list of Tensor (N, out) float32, a layer each
-    """
+    weights: list[Tensor]  # (N, out, in) float32, a layer each
+    biases: list[Tensor]  # (N, out) float32, a layer each
 
-    weights: list[Tensor]
-    biases: list[Tensor]
+    @classmethod
+    def of(cls, networks: Sequence[TrainedNetwork], device: str | torch.device = "cpu") -> Stack:
+        """Copies of networks' parameters."""
+        parts = ([getattr(network, part) for network in networks] for part in ("weights", "biases"))
+        return cls(
+            *(
+                [torch.stack([*map(torch.from_numpy, layer)]).to(device) for layer in zip(*part, strict=True)]
+                for part in parts
+            )
+        )
 
     @property
     def parameters(self) -> list[Tensor]:
         return [*self.weights, *self.biases]
 
-    def to(self, device: str | torch.device) -> Stack:
-        return Stack([w.to(device) for w in self.weights], [b.to(device) for b in self.biases])
-
-    def network(self, index: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Copies of one network's weights (out, in) and biases (out,)."""
-        return (
-            [w[index].cpu().numpy().copy() for w in self.weights],
-            [b[index].cpu().numpy().copy() for b in self.biases],
-        )
-
-
-@dataclass
-class Gradients:
-    """Loss, hits and gradients of N networks on one batch.
-
-    Attributes
-    ----------
-    loss : Tensor (N,)
-        Mean cross-entropy, in nats.
-    correct : Tensor (N,)
-        Number of examples classified correctly.
-    weights, biases : list of Tensor
-        Shaped as in :class:`Stack`.
-    """
-
-    loss: Tensor
-    correct: Tensor
-    weights: list[Tensor]
-    biases: list[Tensor]
-
-
-def glorot_uniform(n_out: int, n_in: int, generator: torch.Generator, kernel: tuple[int, ...] = ()) -> Tensor:
-    """Weights (n_out, n_in, *kernel), uniform on ±sqrt(6 / (fan_in + fan_out)) (Glorot & Bengio, 2010).
-
-    As in Keras, a unit's fans are the units that it joins times the entries of a kernel.
-    """
-    limit = (6 / ((n_in + n_out) * prod(kernel))) ** 0.5
-    return torch.empty(n_out, n_in, *kernel).uniform_(-limit, limit, generator=generator)
+    def network(self, index: int, **scores: float) -> TrainedNetwork:
+        """A copy of one network."""
+        weights, biases = ([p[index].cpu().numpy().copy() for p in part] for part in (self.weights, self.biases))
+        return TrainedNetwork(weights, biases, scores)
 
 
 def initialize(architecture: MLP, generators: Sequence[torch.Generator]) -> Stack:
-    """A stack of untrained networks, one a generator: Glorot-uniform weights, zero biases.
+    """A stack of untrained networks, one a generator.
 
     >>> stack = initialize(MLP((4, 3, 2)), [torch.Generator().manual_seed(0)])
     >>> [tuple(w.shape) for w in stack.weights]
     [(1, 3, 4), (1, 2, 3)]
     """
-    layers = list(pairwise(architecture.sizes))
-    networks = [[glorot_uniform(o, i, generator) for i, o in layers] for generator in generators]
-    weights = [torch.stack(matrices) for matrices in zip(*networks, strict=True)]
-    return Stack(weights, [torch.zeros(len(networks), o) for _, o in layers])
+    return Stack.of([architecture.untrained(generator) for generator in generators])
 
 
 # PyTorch sends float32 products on the CPU to MKL, which uses half of the vector width on AMD
@@ -125,18 +135,7 @@ _onednn_linear = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, relu: bool = False) -> Tensor:
-    """x · weightᵀ + bias, then ReLU where asked, for every network of a stack. Not differentiable.
-
-    Parameters
-    ----------
-    x : Tensor (N, batch, in)
-    weight : Tensor (N, out, in)
-    bias : Tensor (N, out), optional
-
-    Returns
-    -------
-    Tensor (N, batch, out)
-    """
+    """x (N, batch, in) · weight (N, out, in)ᵀ + bias (N, out), then ReLU where asked. Not differentiable."""
     if x.device.type == "cpu" and x.dtype == torch.float32 and _onednn_linear is not None:
         biases = [None] * len(x) if bias is None else bias
         operation = "relu" if relu else "none"
@@ -149,63 +148,10 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, relu: bool 
 
 
 def logits(stack: Stack, x: Tensor) -> Tensor:
-    """Outputs before the softmax, without dropout.
-
-    Parameters
-    ----------
-    x : Tensor (N, batch, in)
-
-    Returns
-    -------
-    Tensor (N, batch, out)
-    """
+    """Outputs (N, batch, out) before the softmax, without dropout, for inputs (N, batch, in)."""
     for weight, bias in zip(stack.weights[:-1], stack.biases[:-1], strict=True):
         x = linear(x, weight, bias, relu=True)
     return linear(x, stack.weights[-1], stack.biases[-1])
-
-
-def clusterable(
-    weights: Sequence[Tensor], n_groups: int, damping: float, generator: torch.Generator, *, first_layer: bool = False
-) -> list[Tensor]:
-    """Clusterable initialization: weights within random groups of neurons grow, the others shrink.
-
-    Every neuron joins one of the groups at random; as many outputs as there are groups, or fewer, go
-    to a group each. Weights inside a group are multiplied by 1 + (1 − damping)(groups − 1), the others
-    by ``damping``, so that the mean weight stays (C, section 3.3).
-
-    Parameters
-    ----------
-    weights : sequence of Tensor (out, in)
-        One network's, first layer first.
-    n_groups : int
-    damping : float in [0, 1]
-    first_layer : bool
-        Whether the first layer changes too; the papers leave it as it is in networks that are trained,
-        for a pixel has no fixed meaning.
-
-    >>> [scaled] = clusterable([torch.ones(4, 4)], 4, 0.6, torch.Generator().manual_seed(0), first_layer=True)
-    >>> sorted(set(scaled.flatten().round(decimals=4).tolist()))
-    [0.6000000238418579, 2.200000047683716]
-    """
-    sizes = [weights[0].shape[1], *(weight.shape[0] for weight in weights)]
-    groups = random_groups(sizes, n_groups, generator)
-    scaled = [
-        weight * group_factors(before, after, n_groups, damping)
-        for weight, before, after in zip(weights, groups[:-1], groups[1:], strict=True)
-    ]
-    return scaled if first_layer else [weights[0], *scaled[1:]]
-
-
-def group_factors(before: Tensor, after: Tensor, n_groups: int, damping: float) -> Tensor:
-    """What a clusterable initialization multiplies weights (out, in) by, see :func:`clusterable`.
-
-    Parameters
-    ----------
-    before, after : Tensor (in,) and (out,) of int64
-        Groups of the units that a layer reads, and of its own.
-    """
-    factors = torch.tensor([damping, 1 + (1 - damping) * (n_groups - 1)])
-    return factors[(after[:, None] == before).long()]
 
 
 def rescale(stack: Stack, chosen: Tensor, masks: Sequence[Tensor] = ()) -> None:
@@ -213,16 +159,8 @@ def rescale(stack: Stack, chosen: Tensor, masks: Sequence[Tensor] = ()) -> None:
 
     A ReLU neuron's incoming weights and bias are divided by s and its outgoing weights multiplied by s,
     layer by layer from the input, with s the 2-norm of weights and bias over √2. A neuron without
-    input passes on nothing: its outgoing weights become 0.
-
-    Parameters
-    ----------
-    stack : Stack
-        Changed in place.
-    chosen : Tensor (N,) of bool
-        Which networks are rescaled.
-    masks : sequence of Tensor (N, out, in), optional
-        Pruned weights, 0 there, do not count in the norm.
+    input passes on nothing: its outgoing weights become 0. The networks ``chosen`` (N,) of bool are changed in
+    place; pruned weights, 0 in the ``masks`` (N, out, in), do not count in the norm.
     """
     for layer, bias in enumerate(stack.biases[:-1]):
         weight, onward = stack.weights[layer], stack.weights[layer + 1]
@@ -236,23 +174,11 @@ def rescale(stack: Stack, chosen: Tensor, masks: Sequence[Tensor] = ()) -> None:
 
 
 def output_errors(outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What networks get wrong on a batch: loss, hits, and the loss's derivative by the outputs.
+    """What networks get wrong on a batch: loss (N,), hits (N,), and the loss's derivative by the outputs.
 
-    Softmax cross-entropy (nats) for classes; for numbers, the squared error, mean over the outputs.
-
-    Parameters
-    ----------
-    outputs : Tensor (N, batch, out)
-        Consumed.
-    y : Tensor (N, batch) of int64, or (N, batch, out) of float32
-
-    Returns
-    -------
-    loss : Tensor (N,) float64
-        Mean over the batch.
-    correct : Tensor (N,)
-        Hits; zeros for numbers.
-    delta : Tensor (N, batch, out)
+    Softmax cross-entropy (nats, in float64, mean over the batch) for classes ``y`` (N, batch) of int64; for numbers
+    ``y`` (N, batch, out), the squared error, mean over the outputs, and no hits. ``outputs`` (N, batch, out) are
+    consumed.
     """
     n_examples = outputs.shape[1]
     if y.is_floating_point():
@@ -269,17 +195,11 @@ def output_errors(outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def gradients(
     stack: Stack, x: Tensor, y: Tensor, keep: Sequence[Tensor] | None = None, scale: Tensor | None = None
-) -> Gradients:
-    """Loss of every network, see :func:`output_errors`, and its gradient by hand-written back-propagation.
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Loss and hits of every network, see :func:`output_errors`, and the loss's derivatives by the parameters.
 
-    Parameters
-    ----------
-    x : Tensor (N, batch, in)
-    y : Tensor (N, batch) of int64, or (N, batch, out) of float32
-    keep : Tensor (N, batch, width) of 0 and 1, one a hidden layer, optional
-        Which hidden units dropout keeps.
-    scale : Tensor (N,), needed with ``keep``
-        Factor 1 / (1 − rate) by which kept units grow, so that their mean stays.
+    By hand-written back-propagation on inputs (N, batch, in). Dropout keeps the hidden units that are 1 in ``keep``
+    (N, batch, width), a hidden layer each; they grow by ``scale`` (N,), 1 / (1 − rate), so that their mean stays.
     """
     activations = [x]
     for layer, (weight, bias) in enumerate(zip(stack.weights[:-1], stack.biases[:-1], strict=True)):
@@ -299,4 +219,4 @@ def gradients(
             delta = torch.ops.aten.threshold_backward(delta, activations[layer], 0)
             if keep is not None:
                 delta.mul_(scale[:, None, None])
-    return Gradients(loss, correct, weights[::-1], biases[::-1])
+    return loss, correct, [*weights[::-1], *biases[::-1]]

@@ -6,17 +6,24 @@ import difflib
 import importlib
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from clusterability.base.errors import InputError, reason
 from clusterability.base.torchvision import import_torchvision
-from clusterability.graphs.channels import ChannelGraph, channel_graph
+from clusterability.graphs.channels import ChannelGraph, channel_graph, check_norm
 from clusterability.graphs.tracing import trace
 from clusterability.networks.files import read_tensors
+from clusterability.networks.network import TrainedNetwork
+
+if TYPE_CHECKING:
+    from clusterability.data.catalogue import Dataset
 
 PREFIX = "torchvision:"
 RANDOM = "random"
@@ -28,19 +35,16 @@ IMAGE = (3, 224, 224)
 class Classifier:
     """One of torchvision's classifiers of ImageNet, as the architecture of a specification.
 
-    Attributes
-    ----------
-    classifier : str
-        torchvision's name.
-    weights : str
-        "random", "DEFAULT", or the name of torchvision's weights.
-
     >>> Classifier("resnet18").name
     'torchvision resnet18'
     """
 
-    classifier: str
-    weights: str = RANDOM
+    classifier: str  # torchvision's name
+    weights: str = RANDOM  # or "DEFAULT", or the name of torchvision's weights
+
+    unsupported = ("convolution_dropout", "augmentation", "bfloat16")
+    batch_norm = True  # of those that have none, nothing is folded
+    fully_connected = False
 
     def __post_init__(self) -> None:
         check_weights(self.classifier, self.weights)
@@ -49,15 +53,31 @@ class Classifier:
     def name(self) -> str:
         return f"torchvision {self.classifier}"
 
-    def graph(self, seed: int, *, norm: str, fold: bool) -> ChannelGraph:
+    @property
+    def n_vertices(self) -> int:
+        """Channels of its convolutions."""
+        return self.structure().n_vertices
+
+    def check_measurable(self, *, norm: str = "induced", fold: bool = False) -> None:
+        check_norm(norm)
+
+    def check_fits(self, dataset: Dataset) -> None:
+        raise InputError(f"{self.name} cannot be trained on {dataset.name}: it is measured as torchvision gives it")
+
+    def untrained(self, generator: torch.Generator, **groups: Any) -> TrainedNetwork:
+        """A network without arrays: large, so that its model is made where it is measured."""
+        return TrainedNetwork([], [])
+
+    def graph(
+        self, network: TrainedNetwork | None = None, *, norm: str = "induced", fold: bool = False, seed: int = 0
+    ) -> ChannelGraph:
         """The graph of its convolutions' channels; ``seed`` is that of random weights."""
-        model = torchvision_model(self.classifier, self.weights, seed)
+        model = by_name(f"{PREFIX}{self.classifier}:{self.weights}", seed)
         return channel_graph(trace(model, IMAGE, fold_normalization=fold), norm=norm)
 
     def structure(self) -> ChannelGraph:
         """The same graph with a weight of 1 in every kernel's every place: no weights are made."""
-        model = _layout(self.classifier)
-        model = model.to_empty(device="cpu")
+        model = _layout(self.classifier).to_empty(device="cpu")
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.fill_(1)
@@ -74,31 +94,17 @@ def is_name(text: str) -> bool:
 
 
 def by_name(name: str, seed: int) -> nn.Module:
-    """A model that a text names.
+    """A model that a text names; ``seed`` is that of random weights.
 
-    Parameters
-    ----------
-    name : str
-        ``torchvision:NAME`` with the weights that torchvision recommends, ``torchvision:NAME:WEIGHTS``
-        with those of that name (downloaded once, checked by their checksum), ``torchvision:NAME:random``
-        with none; or ``module.path:factory``, a function without arguments, or a model, in a module
-        that can be imported from here.
-    seed : int
-        Of random weights.
-
-    Raises
-    ------
-    InputError
-        Unknown names, weights that cannot be had, a module or factory that fails.
+    ``torchvision:NAME`` has the weights that torchvision recommends, ``torchvision:NAME:WEIGHTS`` those of that
+    name (downloaded once, checked by their checksum), ``torchvision:NAME:random`` none; ``module.path:factory`` is
+    a function without arguments, or a model, in a module that can be imported from here. InputError for unknown
+    names, weights that cannot be had, a module or factory that fails.
     """
-    if name.startswith(PREFIX):
-        architecture, _, weights = name.removeprefix(PREFIX).partition(":")
-        return torchvision_model(architecture, weights or "DEFAULT", seed)
-    return _made_by(name, seed)
-
-
-def torchvision_model(architecture: str, weights: str, seed: int) -> nn.Module:
-    """One of torchvision's classifiers; see :func:`by_name`."""
+    if not name.startswith(PREFIX):
+        return _made_by(name, seed)
+    architecture, _, weights = name.removeprefix(PREFIX).partition(":")
+    weights = weights or "DEFAULT"
     check_weights(architecture, weights)
     if weights == RANDOM:
         return _seeded(lambda: _bare(architecture), seed)
@@ -120,14 +126,9 @@ def check_weights(architecture: str, weights: str) -> None:
 
 
 def torchvision_model_from(path: Path, architecture: str) -> nn.Module:
-    """One of torchvision's classifiers with the weights of a state_dict on disk.
+    """One of torchvision's classifiers, of any number of classes, with the weights of a state_dict on disk.
 
-    It may have been trained on another number of classes than ImageNet's.
-
-    Raises
-    ------
-    InputError
-        An unknown architecture, or a file that is no state_dict of it.
+    InputError for an unknown architecture, or a file that is no state_dict of it.
     """
     expected = list(_layout(architecture).state_dict())
     tensors = read_tensors(path)
@@ -148,12 +149,7 @@ def torchvision_model_from(path: Path, architecture: str) -> nn.Module:
 
 
 def parse_shape(text: str) -> tuple[int, ...]:
-    """The shape that a text gives, numbers with commas between.
-
-    Raises
-    ------
-    InputError
-        A text that is no shape.
+    """The shape that a text gives, positive numbers with commas between; InputError if it gives none.
 
     >>> parse_shape("3,32,32")
     (3, 32, 32)
@@ -165,13 +161,7 @@ def parse_shape(text: str) -> tuple[int, ...]:
 
 
 def width(model: nn.Module) -> tuple[int]:
-    """The input shape of a model whose first weighted layer is linear.
-
-    Raises
-    ------
-    InputError
-        Another kind of layer is first: the shape must be given.
-    """
+    """The input shape of a model whose first weighted layer is linear; InputError if another kind is first."""
     weighted = (m for m in model.modules() if any(p.ndim > 1 for p in m.parameters(recurse=False)))
     first = next(weighted, None)
     if not isinstance(first, nn.Linear):
@@ -179,7 +169,7 @@ def width(model: nn.Module) -> tuple[int]:
     return (first.in_features,)
 
 
-def _models(architecture: str):
+def _models(architecture: str) -> ModuleType:
     """torchvision's models, if one of its classifiers has this name."""
     models = import_torchvision().models
     known = models.list_models(module=models)
@@ -189,7 +179,7 @@ def _models(architecture: str):
     return models
 
 
-def _bare(architecture: str, **options) -> nn.Module:
+def _bare(architecture: str, **options: Any) -> nn.Module:
     """One of torchvision's classifiers, untrained."""
     if architecture in ("inception_v3", "googlenet"):
         options["init_weights"] = False  # spares the warning, and the minute, of an old initialization
@@ -205,7 +195,7 @@ def _layout(architecture: str) -> nn.Module:
         return _bare(architecture)
 
 
-def _seeded(make, seed: int) -> nn.Module:
+def _seeded(make: Callable[[], Any], seed: int) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed % 2**63)
         return make()

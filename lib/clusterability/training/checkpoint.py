@@ -1,18 +1,17 @@
-"""Trained networks in files of plain arrays: those that are done, and those still training."""
+"""Trained networks in files: those that are done, as plain arrays, and those still training."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
-from clusterability.base import files as paths
-from clusterability.base.errors import InputError
-from clusterability.base.files import read_npz
+from clusterability.base import files
 from clusterability.networks.network import States, TrainedNetwork
 
 _PARTS = {"weights": "weight", "biases": "bias", "normalizations": "normalization"}
@@ -20,8 +19,13 @@ _PARTS = {"weights": "weight", "biases": "bias", "normalizations": "normalizatio
 
 def save_states(path: Path, states: States, seconds: float) -> None:
     """Write a network at all its moments, and the seconds of its training."""
-    with paths.written_whole(path) as temporary:
-        np.savez_compressed(temporary, seconds=np.array(seconds), **_as_arrays(states))
+    arrays = {"seconds": np.array(seconds)}
+    for epoch, network in states.items():
+        arrays[f"epoch{epoch}_scores"] = np.array(json.dumps(network.scores))
+        for part, name in _PARTS.items():
+            arrays |= {f"epoch{epoch}_{name}{layer}": a for layer, a in enumerate(getattr(network, part))}
+    with files.written_whole(path) as temporary:
+        np.savez_compressed(temporary, **arrays)
 
 
 def load_states(path: Path, epochs: Sequence[int]) -> tuple[States, float] | None:
@@ -31,48 +35,25 @@ def load_states(path: Path, epochs: Sequence[int]) -> tuple[States, float] | Non
     with np.load(path, allow_pickle=False) as file:
         if any(f"epoch{epoch}_scores" not in file for epoch in epochs):
             return None
-        return _from_arrays(file, epochs), float(file["seconds"])
+        return {epoch: _network(file, f"epoch{epoch}_") for epoch in epochs}, float(file["seconds"])
 
 
-@dataclass(frozen=True)
-class UnderWay:
-    """Where a network's training stands at the end of an epoch.
-
-    Attributes
-    ----------
-    pruning : bool
-        Whether it is in its second phase.
-    epoch : int
-        Epochs of that phase that have passed.
-    arrays : dict of list of ndarray
-        All that the rest of the phase depends on, by what it is.
-    states : States
-        What is kept of the network so far.
-    """
-
-    pruning: bool
-    epoch: int
-    arrays: Mapping[str, Sequence[np.ndarray]]
-    states: States
+def _network(arrays: Mapping[str, np.ndarray], prefix: str) -> TrainedNetwork:
+    counts = {name: sum(key.startswith(prefix + name) for key in arrays) for name in _PARTS.values()}
+    parts = {part: [arrays[f"{prefix}{name}{i}"] for i in range(counts[name])] for part, name in _PARTS.items()}
+    return TrainedNetwork(**parts, scores=json.loads(str(arrays[f"{prefix}scores"])))
 
 
 class Checkpoint:
     """A network's file of where its training stands, from which it goes on after it was stopped.
 
-    Parameters
-    ----------
-    path : Path
-    interval : float
-        Seconds from one writing to the next, at least.
-
-    Attributes
-    ----------
-    earlier_seconds : float
-        What the training had taken when it was stopped.
+    It is one dictionary, see :func:`clusterability.training.loop.run`, written by ``torch.save`` no more often than
+    every ``interval`` seconds. A file that cannot be read is not worth more than the time to train again.
     """
 
     def __init__(self, path: Path, interval: float = 60.0) -> None:
-        self.path, self.interval, self.earlier_seconds = path, interval, 0.0
+        self.path, self.interval = path, interval
+        self.earlier_seconds = 0.0  # what the training had taken when it was stopped
         self._started = self._written = time.perf_counter()
 
     @property
@@ -80,69 +61,37 @@ class Checkpoint:
         """Whether it is time to write again."""
         return time.perf_counter() - self._written >= self.interval
 
-    def read(self, keep_epochs: Sequence[int]) -> UnderWay | None:
+    def read(self, keep_epochs: Sequence[int]) -> dict[str, Any] | None:
         """Where the training stood, if the same epochs were to be kept; from here on its time counts."""
         self._started = self._written = time.perf_counter()
-        if not self.path.is_file():
-            return None
         try:
-            arrays = read_npz(self.path)
-        except InputError:  # not worth more than the time to train again
+            standing = torch.load(self.path, map_location="cpu", weights_only=True)
+            if standing["keep_epochs"] != list(keep_epochs):
+                return None
+            standing["states"] = {
+                epoch: TrainedNetwork(
+                    **{part: [t.numpy() for t in kept[part]] for part in _PARTS}, scores=kept["scores"]
+                )
+                for epoch, kept in standing["states"].items()
+            }
+        except Exception:  # a damaged file can raise nearly anything
             return None
-        facts = json.loads(str(arrays["facts"]))
-        if facts["keep_epochs"] != list(keep_epochs):
-            return None
-        self.earlier_seconds = facts["seconds"]
-        lists = {
-            name: [arrays[f"{name}{number}"] for number in range(length)] for name, length in facts["lengths"].items()
-        }
-        return UnderWay(facts["pruning"], facts["epoch"], lists, _from_arrays(arrays, facts["kept"]))
+        self.earlier_seconds = standing["seconds"]
+        return standing
 
-    def write(self, under_way: UnderWay, keep_epochs: Sequence[int]) -> None:
+    def write(self, standing: Mapping[str, Any], keep_epochs: Sequence[int]) -> None:
         """Replace what was written before."""
-        now = time.perf_counter()
-        facts = {
-            "pruning": under_way.pruning,
-            "epoch": under_way.epoch,
-            "lengths": {name: len(arrays) for name, arrays in under_way.arrays.items()},
-            "kept": list(under_way.states),
-            "keep_epochs": list(keep_epochs),
-            "seconds": self.earlier_seconds + now - self._started,
+        states = {
+            epoch: {**{part: [*map(torch.from_numpy, getattr(kept, part))] for part in _PARTS}, "scores": kept.scores}
+            for epoch, kept in standing["states"].items()
         }
-        numbered = {
-            f"{name}{number}": array
-            for name, arrays in under_way.arrays.items()
-            for number, array in enumerate(arrays)
-        }
-        with paths.written_whole(self.path) as temporary:
-            np.savez(temporary, facts=np.array(json.dumps(facts)), **numbered, **_as_arrays(under_way.states))
+        seconds = self.earlier_seconds + time.perf_counter() - self._started
+        with files.written_whole(self.path) as temporary:
+            torch.save(
+                {**standing, "states": states, "keep_epochs": list(keep_epochs), "seconds": seconds}, temporary
+            )
         self._written = time.perf_counter()
 
     def remove(self) -> None:
         """Forget where the training stood."""
         self.path.unlink(missing_ok=True)
-
-
-def _as_arrays(states: States) -> dict[str, np.ndarray]:
-    arrays = {}
-    for epoch, network in states.items():
-        arrays[f"epoch{epoch}_scores"] = np.array(json.dumps(network.scores))
-        for part, name in _PARTS.items():
-            for layer, array in enumerate(getattr(network, part)):
-                arrays[f"epoch{epoch}_{name}{layer}"] = array
-    return arrays
-
-
-def _from_arrays(arrays: Mapping[str, np.ndarray], epochs: Sequence[int]) -> States:
-    states = {}
-    for epoch in epochs:
-        parts = {
-            part: [arrays[key] for key in _numbered(arrays, f"epoch{epoch}_{name}")] for part, name in _PARTS.items()
-        }
-        states[epoch] = TrainedNetwork(**parts, scores=json.loads(str(arrays[f"epoch{epoch}_scores"])))
-    return states
-
-
-def _numbered(names: Mapping[str, np.ndarray], prefix: str) -> list[str]:
-    """Those of the names that are the prefix and a number, by number."""
-    return [f"{prefix}{number}" for number in range(sum(name.startswith(prefix) for name in names))]

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from clusterability.base.errors import InputError
+
+if TYPE_CHECKING:
+    from clusterability.training.spec import Training
 
 
 def sparsity_at(step: int, last_step: int, initial: float = 0.5, final: float = 0.9) -> float:
@@ -29,17 +34,9 @@ def check_sparsity(sparsity: float) -> None:
 def magnitude_mask(weights: Tensor, sparsity: float) -> Tensor:
     """Mask of the weights that stay: in every layer, all but the smallest in absolute value.
 
-    Parameters
-    ----------
-    weights : Tensor (N, out, in, ...)
-        Each of the N layers is pruned by itself.
-    sparsity : float in [0, 1)
-        Share of each layer that becomes zero, rounded to whole weights.
-
-    Returns
-    -------
-    Tensor (N, out, in, ...) of 0 and 1, in the type of ``weights``
-        Weights equal to the largest removed one go with it.
+    Each of the N layers of weights (N, out, in, ...) is pruned by itself; a share ``sparsity`` in [0, 1) of it
+    becomes zero, rounded to whole weights. Weights equal to the largest removed one go with it. The mask of 0 and 1
+    has the type of ``weights``.
 
     >>> magnitude_mask(torch.tensor([[[1.0, -4.0], [3.0, 2.0]]]), 0.5)
     tensor([[[0., 1.],
@@ -58,53 +55,26 @@ def magnitude_mask(weights: Tensor, sparsity: float) -> Tensor:
     return (weights.abs() > thresholds.reshape(-1, *[1] * (weights.ndim - 1))).to(weights.dtype)
 
 
+@dataclass
 class PruningMasks:
-    """The weights that stay, through one phase of pruning.
+    """The weights that stay, through one phase of pruning."""
 
-    Parameters
-    ----------
-    weights : sequence of Tensor (N, out, in, ...)
-        A layer each, of N networks; changed in place.
-    last_step : int
-        The optimizer steps of the phase, of which the schedule is a function.
-    initial, final : float
-        Sparsities where the schedule starts and ends.
-    interval : int
-        Steps between two choices of masks.
-    regrowth : bool
-        Whether new masks are chosen from the weights as the optimizer left them, else from the masked ones.
-
-    Attributes
-    ----------
-    masks : list of Tensor (N, out, in, ...) of 0 and 1
-        A layer each; empty before the first step.
-    """
-
-    def __init__(
-        self,
-        weights: Sequence[Tensor],
-        last_step: int,
-        *,
-        initial: float,
-        final: float,
-        interval: int,
-        regrowth: bool,
-    ) -> None:
-        self.weights, self.last_step, self.interval, self.regrowth = weights, last_step, interval, regrowth
-        self.initial, self.final = initial, final
-        self.masks: list[Tensor] = []
+    weights: Sequence[Tensor]  # (N, out, in, ...), a layer each, of N networks; changed in place
+    last_step: int  # the optimizer steps of the phase, of which the schedule is a function
+    training: Training  # of which the sparsities, the interval between two choices of masks, and regrowth
+    masks: list[Tensor] = field(default_factory=list)  # of 0 and 1, shaped as the weights; none before the first step
 
     def before_step(self, step: int) -> None:
         """Set to zero what is pruned, by new masks where it is time for them."""
-        if step % self.interval == 0:
+        if step % self.training.mask_interval == 0:
             self.renew(step)
         self._apply()
 
     def renew(self, step: int) -> None:
         """Choose masks of the sparsity that the schedule asks for at this step."""
-        if not self.regrowth:
+        if not self.training.regrowth:
             self._apply()
-        sparsity = sparsity_at(step, self.last_step, self.initial, self.final)
+        sparsity = sparsity_at(step, self.last_step, self.training.initial_sparsity, self.training.final_sparsity)
         self.masks = [magnitude_mask(weight, sparsity) for weight in self.weights]
 
     def _apply(self) -> None:
@@ -113,15 +83,8 @@ class PruningMasks:
 
 
 def trimmed(weights: np.ndarray, below: float, share: float) -> np.ndarray:
-    """A copy of ``weights`` without a share of its small entries, the smallest ones.
-
-    Parameters
-    ----------
-    weights : ndarray
-    below : float
-        Nonzero entries of less magnitude are small.
-    share : float in [0, 1]
-        Share of the small entries that become zero, rounded to whole entries.
+    """A copy of ``weights`` without a ``share`` in [0, 1], rounded to whole entries, of its nonzero entries of less
+    magnitude than ``below``, the smallest ones.
 
     >>> trimmed(np.array([0.5, -0.01, 0.02, 0.0, 0.03]), below=0.1, share=2 / 3).tolist()
     [0.5, 0.0, 0.0, 0.0, 0.03]

@@ -1,4 +1,4 @@
-"""What is trained: the recipe, the network that follows it, and what comes of it."""
+"""What is trained: the recipe, and the network that follows it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 
 from clusterability.base.errors import InputError
 from clusterability.base.records import as_declared
+from clusterability.data.catalogue import Dataset
 from clusterability.networks.cnn import CNN
 from clusterability.networks.mlp import MLP
 from clusterability.networks.torchvision import Classifier
@@ -17,90 +18,48 @@ from clusterability.training.pruning import check_sparsity
 class Training:
     """How a network is trained; the defaults are the papers' (C, section 3.1 and appendix).
 
-    Attributes
-    ----------
-    epochs, pruning_epochs : int
-        Passes over the training examples before and during pruning; 0 pruning epochs: not pruned.
-    batch_size : int
-    learning_rate : float
-        Of Adam with β = (0.9, 0.999), ε = 1e-7, started afresh for pruning.
-    dropout : float
-        Rate after every hidden layer; of a convolutional network, after the dense ones; of one with batch
-        normalization, after the first of these.
-    convolution_dropout : tuple of float
-        Rate after every convolution, and its pool if one follows; empty: none.
-    augmentation : bool
-        Whether every training image is turned, shifted and flipped at random, see
-        :mod:`clusterability.training.augmentation`.
-    bfloat16 : bool
-        Whether what convolutions and dense layers multiply is rounded to bfloat16, also where the network is
-        scored: more than twice as fast on processors with instructions for it. Weights, their updates and
-        the loss stay float32.
-    l1, l2 : float
-        Coefficients of Σ|w| and Σw² over all weights.
-    first_layer_l1 : float
-        Coefficient of Σ|w| on the first layer *instead of* ``l1`` and ``l2`` there, if positive: the
-        released "L2 Reg" networks were trained so.
-    initial_sparsity, final_sparsity : float
-        Where the pruning schedule starts and ends.
-    mask_interval : int
-        Optimizer steps between two choices of the weights that stay.
-    regrowth : bool
-        Whether a removed weight can come back: new masks are then chosen from the weights as the
-        optimizer left them, so it returns if one step carries it past a weight that stays; else
-        from the masked weights, so that what is removed stays removed.
-    initial_groups : int
-        Groups of a clusterable initialization, see :func:`clusterability.networks.mlp.clusterable`; 0: none.
-    initial_damping : float
-        What weights between the groups are multiplied by.
-    initial_first_layer : bool
-        Whether the first layer is scaled too.
-    cluster_gradient : float
-        Coefficient λ of the mean of the smallest nontrivial Laplacian eigenvalues, see
-        :mod:`clusterability.penalties.eigenvalues` (C, section 5); 0: none.
-    cluster_eigenvalues : int
-        How many eigenvalues that mean is over.
-    cluster_interval : int
-        Optimizer steps for which one computation of its derivative serves.
-    cluster_offset : float
-        Share of the mean degree added to every degree in that Laplacian.
-    cluster_halved : bool
-        Whether half the derivative is taken, as in the released experiments.
-    cut_gradient : float
-        Coefficient of the mean share of volume that leaves a group, of groups assigned at random before
-        training, see :mod:`clusterability.penalties.given_groups`; 0: none.
-    cut_groups : int
-        How many groups those are.
-    rescaling : bool
-        Whether hidden neurons are brought to one scale before every step, see
-        :func:`clusterability.networks.mlp.rescale`.
+    Raises
+    ------
+    InputError
+        A value out of its range.
+
+    >>> Training(dropout=0.5).last_epoch(pruned=True)
+    40
     """
 
-    epochs: int = 20
-    pruning_epochs: int = 20
+    epochs: int = 20  # passes over the training examples before pruning
+    pruning_epochs: int = 20  # and during it; 0: not pruned
     batch_size: int = 128
-    learning_rate: float = 1e-3
-    dropout: float = 0.0
-    l1: float = 0.0
-    l2: float = 0.0
-    first_layer_l1: float = 0.0
-    initial_sparsity: float = 0.5
-    final_sparsity: float = 0.9
-    mask_interval: int = 10
+    learning_rate: float = 1e-3  # of Adam with β = (0.9, 0.999), ε = 1e-7, started afresh for pruning
+    dropout: float = 0.0  # rate after every hidden layer; of CNNs, every dense one, the first only if normalized
+    l1: float = 0.0  # coefficient of Σ|w| over all weights
+    l2: float = 0.0  # coefficient of Σw²
+    first_layer_l1: float = 0.0  # of Σ|w| there *instead of* l1 and l2, if positive: so the released "L2 Reg"
+    initial_sparsity: float = 0.5  # where the pruning schedule starts
+    final_sparsity: float = 0.9  # and ends
+    mask_interval: int = 10  # optimizer steps between two choices of the weights that stay
+    # Whether a removed weight can come back: new masks are then chosen from the weights as the optimizer left them,
+    # so it returns if one step carries it past a weight that stays; else from the masked weights.
     regrowth: bool = False
-    initial_groups: int = 0
-    initial_damping: float = 0.6
-    initial_first_layer: bool = False
+    initial_groups: int = 0  # of a clusterable initialization, see networks.network.clusterable; 0: none
+    initial_damping: float = 0.6  # what weights between the groups are multiplied by
+    initial_first_layer: bool = False  # whether the first layer is scaled too
+    # Coefficient λ of the mean of the smallest nontrivial Laplacian eigenvalues (C, section 5), see
+    # penalties.eigenvalues; 0: none.
     cluster_gradient: float = 0.0
-    cluster_eigenvalues: int = 3
-    cluster_interval: int = 1
-    cluster_offset: float = 0.0
-    cluster_halved: bool = False
+    cluster_eigenvalues: int = 3  # how many eigenvalues that mean is over
+    cluster_interval: int = 1  # optimizer steps for which one computation of its derivative serves
+    cluster_offset: float = 0.0  # share of the mean degree added to every degree in that Laplacian
+    cluster_halved: bool = False  # whether half the derivative is taken, as in the released experiments
+    # Coefficient of the mean share of volume that leaves a group, of groups assigned at random before training, see
+    # penalties.given_groups; 0: none.
     cut_gradient: float = 0.0
-    cut_groups: int = 10
-    rescaling: bool = False
-    convolution_dropout: tuple[float, ...] = ()
-    augmentation: bool = False
+    cut_groups: int = 10  # how many groups those are
+    rescaling: bool = False  # whether hidden neurons are brought to one scale before every step, see networks.mlp
+    convolution_dropout: tuple[float, ...] = ()  # rate after every convolution and its pool, if one follows
+    augmentation: bool = False  # whether training images are turned, shifted and flipped at random, see training.cnn
+    # Whether what convolutions and dense layers multiply is rounded to bfloat16, also where the network is scored:
+    # more than twice as fast on processors with instructions for it. Weights, updates and the loss stay float32.
     bfloat16: bool = False
 
     def __post_init__(self) -> None:
@@ -135,9 +94,6 @@ SHARED_IN_STACK = ("epochs", "pruning_epochs", "batch_size", "learning_rate", "i
                    "cluster_interval", "cluster_offset", "cut_groups")  # fmt: skip
 """Fields of :class:`Training` in which networks of one stack must agree; the others may differ."""
 
-_MLP_ONLY = ("first_layer_l1", "cluster_gradient", "cut_gradient", "rescaling")
-_CNN_ONLY = ("convolution_dropout", "augmentation", "bfloat16")
-
 
 @dataclass(frozen=True)
 class NetworkSpec:
@@ -147,6 +103,9 @@ class NetworkSpec:
     ------
     InputError
         A setting of ``training`` that the architecture does not have.
+
+    >>> NetworkSpec("mnist", MLP((784, 10)), Training(l2=5e-5), seed=0).as_dict()["training"]
+    {'l2': 5e-05}
     """
 
     dataset: str
@@ -156,16 +115,24 @@ class NetworkSpec:
 
     def __post_init__(self) -> None:
         as_declared(self)
-        convolutional = isinstance(self.architecture, CNN)
-        for name in _MLP_ONLY if convolutional else _CNN_ONLY:
-            if getattr(self.training, name):
-                kind = "multi-layer perceptrons" if convolutional else "convolutional networks"
-                raise InputError(f"{name}: only {kind} have it, not {self.architecture.name}")
+        for name in self.architecture.unsupported:
+            value, neutral = getattr(self.training, name), getattr(Training, name)
+            if value != neutral:
+                raise InputError(f"{name} {value}: {self.architecture.name} has none of it, so it must be {neutral}")
         n_rates = len(self.training.convolution_dropout)
         if n_rates and n_rates != len(self.architecture.channels):
             raise InputError(
                 f"{n_rates} rates of convolution_dropout: {self.architecture.name} has "
                 f"{len(self.architecture.channels)} convolutions"
+            )
+
+    def check_fits(self, dataset: Dataset) -> None:
+        """Raise InputError unless the network can learn the data set in batches of its size."""
+        self.architecture.check_fits(dataset)
+        n_examples, size = len(dataset.y_train), self.training.batch_size
+        if self.architecture.batch_norm and self.training.last_epoch(True) and 1 in (size, n_examples % size):
+            raise InputError(
+                f"batch_size {size}: of {n_examples} examples it leaves a batch of one, which cannot be normalized"
             )
 
     def as_dict(self) -> dict:
