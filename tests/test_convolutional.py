@@ -5,12 +5,12 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
-from clusterability.experiments.runs import KEY_VERSION, Run
 from numpy.testing import assert_allclose, assert_array_equal
 
 from clusterability.base.errors import InputError
 from clusterability.clustering.measure import Measurement
 from clusterability.experiments import store as results
+from clusterability.experiments.grid import KEY_VERSION, Run
 from clusterability.graphs.channels import NORMS
 from clusterability.networks.cnn import CNN, sequential, taken
 from clusterability.networks.mlp import MLP

@@ -23,7 +23,6 @@ from clusterability.experiments.rows import NetworkRow
 from clusterability.experiments.run import at_hand, check_device
 from clusterability.graphs.layered import LayeredGraph
 from clusterability.networks.mlp import MLP
-from clusterability.training import loop
 from clusterability.training.train import Training, train
 from helpers import blank
 
@@ -554,21 +553,6 @@ def test_a_row_s_seconds_are_those_of_its_own_training_and_measuring(project, mo
     assert sorted(run(one)["seconds"]) == [1020, 1021, 1022]
     both = run([*one, *small_grid(conditions={"Control": {}}, n_replicates=3)])
     assert sorted(both["seconds"]) == [1020, 1021, 1022, 1040, 1042, 1044]
-
-
-def test_networks_that_train_as_one_take_an_equal_share_of_its_time(monkeypatch):
-    clocks, took = threading.local(), {}
-    clocks.now = 0.0
-    monkeypatch.setattr(loop.time, "perf_counter", lambda: getattr(clocks, "now", 0.0))
-
-    def group(positions, tell):
-        clocks.now = getattr(clocks, "now", 0.0) + (30 if len(positions) == 3 else 7)
-        return [{} for _ in positions]
-
-    for position, _ in loop.side_by_side([(0, 1, 2), (3,)], group, 1, None, took.__setitem__):
-        assert position in took
-        clocks.now += 1000  # as long as it is measured
-    assert took == {0: 10, 1: 10, 2: 10, 3: 7}
 
 
 def test_rows_keep_every_shuffle_and_the_spectrum(project):

@@ -6,15 +6,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from clusterability.experiments.lesion_rows import lesion_runs
 from numpy.testing import assert_allclose, assert_array_equal
 
 from clusterability.base import files as paths
 from clusterability.base.errors import InputError
 from clusterability.clustering.measure import Measurement, measure
 from clusterability.data import load as datasets
-from clusterability.experiments import compute as computing
 from clusterability.experiments import grid as experiments
+from clusterability.experiments import run as running
 from clusterability.networks.cnn import CNN
 from clusterability.training.checkpoint import Checkpoint
 from clusterability.training.cnn import Dropout, ImageLearner, augmented, dropout_rates, moved
@@ -211,6 +210,12 @@ def test_random_moves_stay_in_shape_range_and_reach():
 
 # Rows and cache
 
+
+@pytest.fixture(autouse=True)
+def may_compute(monkeypatch):
+    monkeypatch.setenv("CLUSTERABILITY_STORE", "paper")
+
+
 FIELDS = {
     "datasets": ["digits"], "conditions": {"Control": {}, "L2": {"l2": 1e-4}}, "n_replicates": 1, "hidden": [8],
     "blocks": [[6, 6], [6]], "batch_norm": True, "training": SHORT, "pruned": True,
@@ -220,10 +225,10 @@ FIELDS = {
 
 def test_rows_of_convolutional_networks_are_computed_once(project, digits, monkeypatch):
     runs = experiments.grid(**FIELDS)
-    rows = experiments.run("figure", runs)
+    rows = running.run("figure", runs)
     assert set(rows["architecture"]) == {"cnn 1x8x8-6x2-P-6-P-8-10 bn"}
     [(_, states)] = train([runs[0].network], digits)
-    measured = measure(list(runs[0].network.architecture.graph(states[2]).blocks), Measurement(3, 3), 0)
+    measured = measure(runs[0].network.architecture.graph(states[2]), Measurement(3, 3), 0)
     assert_allclose(rows["ncut"][0], measured.ncut, rtol=1e-6)
     assert_allclose(rows["z"][0], measured.z, rtol=1e-6)
     assert rows["vertices"][0] == measured.n_vertices <= 18
@@ -234,10 +239,9 @@ def test_rows_of_convolutional_networks_are_computed_once(project, digits, monke
     def forbidden(*arguments, **options):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(computing, "train", lambda specs, *_, **__: forbidden() if specs else iter(()))
-    assert_same({2: computing.trained_network(runs[0].network, 2, "cpu")}, {2: states[2]})
+    monkeypatch.setattr(running, "train", lambda specs, *_, **__: forbidden() if specs else iter(()))
     norms = [replace(run, kernel_norm="frobenius", fold_normalization=True, condition="folded") for run in runs]
-    folded = experiments.run("figure", [*runs, *norms])
+    folded = running.run("figure", [*runs, *norms])
     assert folded["key"].nunique() == 4
     assert (folded["ncut"][2:].to_numpy() != folded["ncut"][:2].to_numpy()).all()
 
@@ -252,14 +256,14 @@ def test_a_run_stopped_within_a_network_goes_on_there(project, digits, monkeypat
             if under_way["epoch"] == 2:
                 raise Stopped
 
-    monkeypatch.setattr(computing, "Checkpoint", lambda path: StopsAfterTwoEpochs(path, interval=0))
+    monkeypatch.setattr(running, "Checkpoint", lambda path: StopsAfterTwoEpochs(path, interval=0))
     with pytest.raises(Stopped):
-        experiments.run("figure", runs)
+        running.run("figure", runs)
     assert [path.suffixes for path in paths.networks_folder().iterdir()] == [[".checkpoint", ".pt"]]
-    monkeypatch.setattr(computing, "Checkpoint", Checkpoint)
+    monkeypatch.setattr(running, "Checkpoint", Checkpoint)
     orders, original = [], torch.randperm
     monkeypatch.setattr(torch, "randperm", lambda *args, **options: orders.append(1) or original(*args, **options))
-    row = experiments.run("figure", runs, recompute=recompute).iloc[0]
+    row = running.run("figure", runs, recompute=recompute).iloc[0]
     assert len(orders) == (4 if recompute else 2)  # an epoch each
     monkeypatch.setattr(torch, "randperm", original)
     [(_, states)] = train([runs[0].network], digits)
@@ -269,27 +273,22 @@ def test_a_run_stopped_within_a_network_goes_on_there(project, digits, monkeypat
 
 def test_perceptrons_and_convolutional_networks_share_a_table(project):
     runs = experiments.grid(**FIELDS) + experiments.grid(**{**FIELDS, "blocks": (), "batch_norm": False})
-    assert experiments.run("figure", runs)["architecture"].nunique() == 2
+    assert running.run("figure", runs)["architecture"].nunique() == 2
 
 
 def test_untrained_convolutional_networks_need_no_data(project, monkeypatch):
     monkeypatch.setattr(datasets, "load", lambda name: pytest.fail("loaded"))
     conditions = {"Control": {}, "Clusterable": {"initial_groups": 3, "initial_damping": 0.1}}
-    runs = experiments.untrained_grid(
-        conditions=conditions,
-        n_replicates=1,
-        cnn=CNN((3, 32, 32), ((12, 12, 12),)),
-        measurement=Measurement(3, 0),
-        seed=0,
-    )
-    rows = experiments.run("figure", runs).set_index("condition")
+    network = CNN((3, 32, 32), ((12, 12, 12),))
+    runs = experiments.untrained_grid(conditions, 1, network, measurement=Measurement(3, 0), seed=0)
+    rows = running.run("figure", runs).set_index("condition")
     assert rows["ncut"]["Clusterable"] < rows["ncut"]["Control"]
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"datasets": ["polynomials"]}, "polynomials.*no images"), ({"blocks": []}, "batch_norm"),
+        ({"datasets": ["polynomials"]}, "Polynomials.*no images"), ({"blocks": []}, "batch_norm"),
         ({"blocks": [[6]]}, "one convolution"), ({"measurement": Measurement(19)}, "19 clusters"),
         ({"conditions": {"Drop": {"convolution_dropout": [0.1]}}}, "3 convolutions"),
     ],
@@ -299,13 +298,6 @@ def test_grids_that_make_no_sense_are_refused(changes, words):
         experiments.grid(**{**FIELDS, **changes})
 
 
-def test_untrained_networks_are_of_one_kind():
-    with pytest.raises(InputError, match="choose one"):
-        experiments.untrained_grid(
-            conditions={"Control": {}}, n_replicates=1, sizes=[4, 2], cnn=TINY, measurement=Measurement(2, 0), seed=0
-        )
-
-
 def test_convolutional_networks_are_not_lesioned():
     with pytest.raises(InputError, match=r"cnn 1x8x8.*lesioned"):
-        lesion_runs(experiments.grid(**FIELDS), 10)
+        [replace(run, kind="lesions", n_controls=10) for run in experiments.grid(**FIELDS)]
