@@ -45,7 +45,7 @@ class Run:
         What an edge between two channels weighs, see :func:`clusterability.graphs.kernels.kernel_norms`.
     fold_normalization : bool
         Whether batch normalization is folded into these norms, see
-        :func:`clusterability.networks.cnn.channel_matrices`.
+        :meth:`clusterability.networks.cnn.CNN.graph`.
     """
 
     condition: str
