@@ -1,5 +1,6 @@
 """What convolutional networks alone have: dropout of channels, bfloat16, moved images, checkpoints; their rows."""
 
+import json
 from dataclasses import replace
 from itertools import pairwise
 
@@ -15,7 +16,7 @@ from clusterability.data import load as datasets
 from clusterability.experiments import grid as experiments
 from clusterability.experiments import run as running
 from clusterability.networks.cnn import CNN
-from clusterability.training.checkpoint import Checkpoint
+from clusterability.training.checkpoint import Checkpoint, load_states, save_states
 from clusterability.training.cnn import Dropout, ImageLearner, augmented, dropout_rates, moved
 from clusterability.training.spec import NetworkSpec, Training
 from clusterability.training.train import train
@@ -143,6 +144,24 @@ def test_a_checkpoint_serves_only_those_who_keep_the_same_epochs(few, tmp_path):
         assert checkpoint.read([]) is None
         assert checkpoint.earlier_seconds == 0
     assert_same(*(trained([member], few, checkpoints=own)[0] for own in ([Checkpoint(path)], [])))
+
+
+def test_finished_networks_are_stored_in_the_layout_that_older_ones_have(few, tmp_path):
+    [states] = trained([spec(0, NORMALIZED)], few)
+    save_states(tmp_path / "network.npz", states, 2.5)
+    with np.load(tmp_path / "network.npz", allow_pickle=False) as file:
+        one = [
+            *(f"weight{n}" for n in range(5)),
+            *(f"bias{n}" for n in range(5)),
+            *(f"normalization{n}" for n in range(4)),
+        ]
+        assert set(file) == {"seconds", *(f"epoch{epoch}_{name}" for epoch in (1, 2) for name in (*one, "scores"))}
+        assert json.loads(str(file["epoch2_scores"])) == states[2].scores
+        assert file["epoch2_normalization3"].shape == (4, 8)
+    again, seconds = load_states(tmp_path / "network.npz", [2])
+    assert_same(again, {2: states[2]})
+    assert seconds == 2.5
+    assert load_states(tmp_path / "network.npz", [2, 3]) is None
 
 
 def test_checkpoints_are_written_no_more_often_than_asked(few, tmp_path):

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -144,7 +147,7 @@ def test_logits_equal_those_of_torch_modules():
 
 @pytest.mark.parametrize(("fan_out", "fan_in"), [(256, 784), (10, 256), (300, 300)])
 def test_glorot_weights_have_their_bounds_and_variance(fan_out, fan_in):
-    weight = glorot_uniform(fan_out, fan_in, torch.Generator().manual_seed(0))
+    weight = glorot_uniform((fan_out, fan_in), torch.Generator().manual_seed(0))
     limit = np.sqrt(6 / (fan_in + fan_out))
     assert weight.shape == (fan_out, fan_in)
     assert 0.98 * limit < weight.abs().max() <= limit * (1 + 1e-6)
@@ -210,3 +213,12 @@ def test_gradients_of_the_squared_error_equal_automatic_differentiation(n_networ
     for ours, theirs in zip(derivatives, expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
     assert not correct.any()
+
+
+def test_reading_an_npz_does_not_import_torch(tmp_path):
+    np.savez(tmp_path / "net.npz", layer0=np.ones((3, 2)), bias0=np.ones(3))
+    code = (
+        "import sys; from pathlib import Path; from clusterability.networks.files import read_network; "
+        f"read_network(Path({str(tmp_path / 'net.npz')!r})); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -121,19 +121,17 @@ class CNN:
     ) -> TrainedNetwork:
         """Glorot-uniform weights, zero biases, normalizations that change nothing; groups are of channels."""
         channels = (self.image[0], *self.channels)
-        weights = [glorot_uniform(n_out, n_in, generator, KERNEL) for n_in, n_out in pairwise(channels)]
-        units = pairwise((self.n_flat, *self.dense, self.n_outputs))
-        weights += [glorot_uniform(n_out, n_in, generator) for n_in, n_out in units]
+        shapes = [(n_out, n_in, *KERNEL) for n_in, n_out in pairwise(channels)]
+        shapes += [(n_out, n_in) for n_in, n_out in pairwise((self.n_flat, *self.dense, self.n_outputs))]
+        weights = [glorot_uniform(shape, generator) for shape in shapes]
         if groups:
             of_channels = [torch.randint(groups, (n,), generator=generator) for n in channels]
             weights = clusterable(weights, of_channels, groups, damping, first_layer=first_layer)
+        neutral = np.array([[1], [0], [0], [1]], np.float32)
         return TrainedNetwork(
             [weight.numpy() for weight in weights],
             [np.zeros(len(weight), np.float32) for weight in weights],
-            normalizations=[
-                np.repeat(np.float32([[1], [0], [0], [1]]), len(weight), axis=1)
-                for weight in weights[: self.n_normalized]
-            ],
+            normalizations=[neutral.repeat(len(weight), axis=1) for weight in weights[: self.n_normalized]],
         )
 
     def graph(
@@ -177,11 +175,8 @@ def sequential(
         n_out, n_in = arrays[0].shape[:2]
         convolution = layer < n_convolutions
         # On the device "meta", nothing is drawn from PyTorch's global random numbers.
-        own = (
-            nn.Conv2d(n_in, n_out, KERNEL, padding=1, device="meta")
-            if convolution
-            else nn.Linear(n_in, n_out, device="meta")
-        )
+        with torch.device("meta"):
+            own = nn.Conv2d(n_in, n_out, KERNEL, padding=1) if convolution else nn.Linear(n_in, n_out)
         own.weight, own.bias = (nn.Parameter(_channels_last(torch.from_numpy(array)).to(device)) for array in arrays)
         layers.append(own)
         if layer < last:
@@ -226,13 +221,11 @@ def weighted(model: nn.Sequential) -> list[nn.Module]:
 
 def taken(model: nn.Sequential, scores: dict[str, float]) -> TrainedNetwork:
     """A copy of what :func:`sequential` made a module of."""
-    normalized = [layer for layer in model if isinstance(layer, Normalization)]
-    weights, biases, normalizations = (
-        [np.array(tensor.detach().cpu().numpy(), order="C") for tensor in part]
-        for part in (
-            [layer.weight for layer in weighted(model)],
-            [layer.bias for layer in weighted(model)],
-            [torch.cat([layer.scale, layer.running]) for layer in normalized],
-        )
+    parts = (
+        [layer.weight for layer in weighted(model)],
+        [layer.bias for layer in weighted(model)],
+        [torch.cat([layer.scale, layer.running]) for layer in model if isinstance(layer, Normalization)],
     )
+    copies = ([np.array(tensor.detach().cpu().numpy(), order="C") for tensor in part] for part in parts)
+    weights, biases, normalizations = copies
     return TrainedNetwork(weights, biases, scores, normalizations)

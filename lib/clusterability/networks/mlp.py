@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -43,6 +44,7 @@ class MLP:
     unsupported = ("convolution_dropout", "augmentation", "bfloat16")
     batch_norm = False
     fully_connected = True
+    channels = ()
 
     def __post_init__(self) -> None:
         if len(self.sizes) < 2 or min(self.sizes) < 1:
@@ -50,7 +52,7 @@ class MLP:
 
     @property
     def name(self) -> str:
-        hidden = self.sizes[1:-1]
+        hidden: tuple[int | str, ...] = self.sizes[1:-1]
         if len(hidden) > 1 and len(set(hidden)) == 1:
             hidden = (f"{hidden[0]}x{len(hidden)}",)
         return "mlp " + "-".join(map(str, (self.sizes[0], *hidden, self.sizes[-1])))
@@ -77,11 +79,11 @@ class MLP:
         self, generator: torch.Generator, *, groups: int = 0, damping: float = 0.6, first_layer: bool = False
     ) -> TrainedNetwork:
         """Glorot-uniform weights, zero biases."""
-        weights = [glorot_uniform(o, i, generator) for i, o in pairwise(self.sizes)]
+        weights = [glorot_uniform((o, i), generator) for i, o in pairwise(self.sizes)]
         if groups:
             of_neurons = random_groups(self.sizes, groups, generator)
             weights = clusterable(weights, of_neurons, groups, damping, first_layer=first_layer)
-        return TrainedNetwork([w.numpy() for w in weights], [torch.zeros(len(w)).numpy() for w in weights])
+        return TrainedNetwork([w.numpy() for w in weights], [np.zeros(len(w), np.float32) for w in weights])
 
     def graph(
         self, network: TrainedNetwork, *, norm: str = "induced", fold: bool = False, seed: int = 0
@@ -101,13 +103,12 @@ class Stack:
     @classmethod
     def of(cls, networks: Sequence[TrainedNetwork], device: str | torch.device = "cpu") -> Stack:
         """Copies of networks' parameters."""
-        parts = ([getattr(network, part) for network in networks] for part in ("weights", "biases"))
-        return cls(
-            *(
-                [torch.stack([*map(torch.from_numpy, layer)]).to(device) for layer in zip(*part, strict=True)]
-                for part in parts
-            )
-        )
+        weights = zip(*(network.weights for network in networks), strict=True)
+        biases = zip(*(network.biases for network in networks), strict=True)
+        return cls(*(
+            [torch.stack([torch.from_numpy(array) for array in layer]).to(device) for layer in part]
+            for part in (weights, biases)
+        ))  # fmt: skip
 
     @property
     def parameters(self) -> list[Tensor]:

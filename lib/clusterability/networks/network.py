@@ -52,6 +52,10 @@ class Architecture(Protocol):
     def name(self) -> str: ...
 
     @property
+    def channels(self) -> tuple[int, ...]:
+        """Output channels of every convolution that dropout may follow."""
+
+    @property
     def n_vertices(self) -> int:
         """Vertices of its graph, isolated ones included."""
 
@@ -85,13 +89,13 @@ def random_groups(sizes: Sequence[int], n_groups: int, generator: torch.Generato
     return groups
 
 
-def glorot_uniform(n_out: int, n_in: int, generator: torch.Generator, kernel: tuple[int, ...] = ()) -> Tensor:
-    """Weights (n_out, n_in, *kernel), uniform on ±sqrt(6 / (fan_in + fan_out)) (Glorot & Bengio, 2010).
+def glorot_uniform(shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Weights (out, in, ...), uniform on ±sqrt(6 / (fan_in + fan_out)) (Glorot & Bengio, 2010).
 
     As in Keras, a unit's fans are the units that it joins times the entries of a kernel.
     """
-    limit = (6 / ((n_in + n_out) * prod(kernel))) ** 0.5
-    return torch.empty(n_out, n_in, *kernel).uniform_(-limit, limit, generator=generator)
+    limit = (6 / (sum(shape[:2]) * prod(shape[2:]))) ** 0.5
+    return torch.empty(*shape).uniform_(-limit, limit, generator=generator)
 
 
 def clusterable(

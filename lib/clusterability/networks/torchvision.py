@@ -45,6 +45,7 @@ class Classifier:
     unsupported = ("convolution_dropout", "augmentation", "bfloat16")
     batch_norm = True  # of those that have none, nothing is folded
     fully_connected = False
+    channels = ()
 
     def __post_init__(self) -> None:
         check_weights(self.classifier, self.weights)

@@ -63,7 +63,7 @@ class Learner(ABC):
 
     parameters: list[Tensor]  # all that the optimizer changes
     weights: list[Tensor]  # (N, out, in, ...): what is pruned of them, a layer each
-    module: torch.nn.Module  # all that a step changes, of learners that are resumable
+    module: torch.nn.Sequential  # all that a step changes, of learners that are resumable
 
     def __init__(self, specs: Sequence[NetworkSpec], data: Data, device: str) -> None:
         self.specs, self.training, self.data = specs, specs[0].training, data

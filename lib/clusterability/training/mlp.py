@@ -137,11 +137,8 @@ class StackLearner(Learner):
     def _members(self) -> list[Tensor]:
         """Groups of all neurons for the cut of assigned groups (N, neurons, groups), a layer each."""
         n_groups = self.training.cut_groups
-        groups = [
-            random_groups(spec.architecture.sizes, n_groups, r.weights)
-            for spec, r in zip(self.specs, self.randomness, strict=True)
-        ]
-        layers = zip(*groups, strict=True)
+        sizes = [self.weights[0].shape[2], *(weight.shape[1] for weight in self.weights)]
+        layers = zip(*(random_groups(sizes, n_groups, own.weights) for own in self.randomness), strict=True)
         return [torch.nn.functional.one_hot(torch.stack(layer), n_groups).float() for layer in layers]
 
     def _dropout_masks(self, batch_size: int) -> list[Tensor]:
