@@ -87,19 +87,26 @@ def machine():
     return processor or platform.processor(), libraries
 
 
-def assert_close(found, expected, column):
-    """Two texts are the same, or hold numbers that differ by rounding."""
-    try:
-        numbers = [np.array(text.split(), dtype=float) for text in (found, expected)]
-    except ValueError:
-        assert found == expected, column
-        return
-    np.testing.assert_allclose(*numbers, rtol=1e-3, atol=1e-3, err_msg=column)
+def on_golden_machine():
+    return as_text(GOLDEN)[MACHINE[:2]].drop_duplicates().to_numpy().tolist() == [list(machine())]
+
+
+def assert_close(found, expected):
+    """Two tables hold the same texts, or numbers that differ by rounding."""
+    assert found.shape == expected.shape
+    for column in found:
+        for one, other in zip(found[column], expected[column], strict=True):
+            try:
+                numbers = [np.array(text.split(), dtype=float) for text in (one, other)]
+            except ValueError:
+                assert one == other, column
+            else:
+                np.testing.assert_allclose(*numbers, rtol=1e-3, atol=1e-3, err_msg=column)
 
 
 def test_rows_of_every_kind_of_network_are_the_same_as_ever(tmp_path):
     expected, found = as_text(GOLDEN), compute(tmp_path)
-    if found[MACHINE].equals(expected[MACHINE]):
+    if on_golden_machine() and found["software"].equals(expected["software"]):
         pd.testing.assert_frame_equal(found, expected)
     names = ["table", "dataset", "condition", "pruned", "seed", "architecture", "data", "key"]
     pd.testing.assert_frame_equal(*(rows[names].drop_duplicates(ignore_index=True) for rows in (found, expected)))
@@ -107,13 +114,11 @@ def test_rows_of_every_kind_of_network_are_the_same_as_ever(tmp_path):
         rows[(rows["pruned"] == "False") & ~rows["condition"].isin(["Normalized", "Folded"])]
         for rows in (found, expected)
     )
-    assert len(found) == len(expected) > 20
-    for column in found.columns.drop(MACHINE):
-        for one, other in zip(found[column], expected[column], strict=True):
-            assert_close(one, other, column)
+    assert len(expected) > 20
+    assert_close(found.drop(columns=MACHINE), expected.drop(columns=MACHINE))
 
 
-def test_stored_rows_of_untrained_networks_are_computed_again_to_the_last_digit(tmp_path, monkeypatch):
+def test_stored_rows_of_untrained_networks_are_computed_again(tmp_path, monkeypatch):
     monkeypatch.setenv("CLUSTERABILITY_LOCAL", str(tmp_path))
     monkeypatch.setenv("CLUSTERABILITY_STORE", "again")
     conditions = {
@@ -132,8 +137,9 @@ def test_stored_rows_of_untrained_networks_are_computed_again_to_the_last_digit(
     stored = as_text(store.committed("random-init")).set_index("key", drop=False)
     apart = [*PASSING, "device", "software"]
     expected = stored.loc[found["key"]].reset_index(drop=True)
-    pd.testing.assert_frame_equal(found.drop(columns=apart), expected.drop(columns=apart))
     assert len(found) == len(runs) == 8
+    found, expected = found.drop(columns=apart), expected.drop(columns=apart)
+    (pd.testing.assert_frame_equal if on_golden_machine() else assert_close)(found, expected)
 
 
 if __name__ == "__main__":
