@@ -206,7 +206,7 @@ def lesion(file, dataset, clusters, shuffles, seed, as_json) -> None:
     from clusterability.clustering.measure import Measurement
     from clusterability.clustering.measure import measure as measured
     from clusterability.data import load as datasets
-    from clusterability.data.catalogue import TITLES
+    from clusterability.data.catalogue import entry
     from clusterability.lesions import importance
     from clusterability.lesions import lesion as lesions
     from clusterability.networks.files import read_network
@@ -215,7 +215,8 @@ def lesion(file, dataset, clusters, shuffles, seed, as_json) -> None:
         raise InputError(f"{shuffles} shuffles asked for: at least 1 is needed")
     measurement = Measurement(clusters, n_shuffles=0)
     weights, biases = read_network(file)
-    lesions.check_fits(weights, *datasets.dimensions(dataset))
+    known = entry(dataset)
+    lesions.check_fits(weights, known.n_features, known.n_outputs)
     data = datasets.load(dataset)
     if data.regression:
         raise InputError(f"{dataset} is a regression: lesions are scored by accuracy, on classes")
@@ -231,7 +232,7 @@ def lesion(file, dataset, clusters, shuffles, seed, as_json) -> None:
         click.echo(json.dumps({"test_accuracy": made[0].before, "sub_modules": lines}))
         return
     click.echo(
-        f"test accuracy  {made[0].before:.4f}  ({TITLES[dataset]}; {clusters} clusters, {shuffles} random lesions)"
+        f"test accuracy  {made[0].before:.4f}  ({known.title}; {clusters} clusters, {shuffles} random lesions)"
     )
     click.echo("layer  cluster  neurons  of layer   accuracy      drop         z        p  kind")
     for line in lines:

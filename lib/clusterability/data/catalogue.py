@@ -1,4 +1,4 @@
-"""What a data set is, which there are, and how the constructed ones are made from others."""
+"""What a data set is, and which there are."""
 
 from __future__ import annotations
 
@@ -12,33 +12,22 @@ import numpy as np
 
 from clusterability.base.errors import InputError
 from clusterability.data import constructed
+from clusterability.data.constructed import drawn, lines, noise, polynomials
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Inputs and targets, split into training and test examples.
-
-    Attributes
-    ----------
-    name : str
-    x_train, x_test : ndarray (examples, ...) of uint8, or of float32 for polynomials
-        Raw intensities; ``maximum`` is the value that means white.
-    y_train, y_test : ndarray (examples,) of int64, or (examples, outputs) of float32
-        Class labels, 0 ... n_outputs − 1; or the numbers to predict.
-    maximum : int
-    recipe : str
-        For constructed sets, what they are made from and how; else empty.
-    """
+    """Inputs and targets, split into training and test examples."""
 
     name: str
-    x_train: np.ndarray
-    y_train: np.ndarray
+    x_train: np.ndarray  # raw intensities (examples, ...) of uint8; of float32 for polynomials
+    y_train: np.ndarray  # labels (examples,) of int64, from 0; or numbers to predict (examples, outputs) of float32
     x_test: np.ndarray
     y_test: np.ndarray
-    maximum: int = 255
-    recipe: str = ""
+    maximum: int = 255  # the intensity that means white
+    recipe: str = ""  # of constructed sets, what they are made from and how
 
     @property
     def n_features(self) -> int:
@@ -53,9 +42,15 @@ class Dataset:
     @property
     def n_outputs(self) -> int:
         """Classes, or numbers to predict."""
-        if self.regression:
-            return self.y_train.shape[1]
-        return int(max(self.y_train.max(), self.y_test.max())) + 1
+        return self.y_train.shape[1] if self.regression else int(max(self.y_train.max(), self.y_test.max())) + 1
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an example; InputError if the examples are no images."""
+        if self.x_train.ndim not in (3, 4):
+            raise InputError(f"{self.name} holds no images: its examples have the shape {self.x_train.shape[1:]}")
+        height, width, *channels = self.x_train.shape[1:]
+        return (*(channels or [1]), height, width)
 
     def split(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         """Raw inputs and targets of "train" or "test"."""
@@ -66,29 +61,10 @@ class Dataset:
         x, y = self.split(split)
         return x.reshape(len(x), -1).astype(np.float32) / np.float32(self.maximum), y
 
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of an example.
-
-        Raises
-        ------
-        InputError
-            The examples are no images.
-        """
-        if self.x_train.ndim not in (3, 4):
-            raise InputError(f"{self.name} holds no images: its examples have the shape {self.x_train.shape[1:]}")
-        height, width, *channels = self.x_train.shape[1:]
-        return (*(channels or [1]), height, width)
-
     def images(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         """Images (examples, channels, height, width), float32 in [0, 1], and targets of one split.
 
         The channels come last in memory, as they are stored.
-
-        Raises
-        ------
-        InputError
-            The examples are no images.
         """
         channels, height, width = self.image_shape
         x, y = self.flat(split)
@@ -96,8 +72,8 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """First 12 hexadecimal digits of the SHA-256 of all arrays, their shapes and ``maximum``; of a
-        constructed set, of its recipe, for its pixels may differ by rounding between machines."""
+        """Of all arrays, their shapes and ``maximum``; of a constructed set, of its recipe, for its pixels may
+        differ by rounding between machines."""
         if self.recipe:
             return digest(self.recipe)
         hashed = hashlib.sha256(str(self.maximum).encode())
@@ -115,147 +91,81 @@ def digest(text: str) -> str:
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of a data set without loading it.
+    """What is known of a data set without loading it."""
 
-    ``build`` makes a constructed set from its ``sources`` and a generator: (x_train, y_train, x_test,
-    y_test, maximum). ``base`` is the set that it is a variant of. Images are square and have so many
-    ``channels``; 0: the examples are no images.
-    """
-
+    name: str
     title: str
     n_features: int
     n_outputs: int = 10
-    sources: tuple[str, ...] = ()
-    build: Callable[..., tuple] | None = None
-    base: str | None = None
-    channels: int = 1
+    channels: int = 1  # of its square images; 0: its examples are no images
+    maximum: int = 255
+    make: Callable[..., constructed.Examples] | None = None  # (split, sources, rng) → (x, y), see constructed
+    sources: tuple[str, ...] = ()  # the sets that it is constructed from
+    variant_of: str = ""  # the set whose place it takes, as the Halves do
 
     @property
-    def image_shape(self) -> tuple[int, int, int] | None:
-        """Channels, height and width of an image, or None."""
+    def base(self) -> str:
+        """The data set of which this one is a variant, else its own name."""
+        return self.variant_of or self.name
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image; InputError if the examples are no images."""
         if not self.channels:
-            return None
+            raise InputError(f"the data set {self.name!r} holds no images, which convolutional networks need")
         side = isqrt(self.n_features // self.channels)
         return self.channels, side, side
 
 
-def _per_split(make: Callable) -> Callable:
-    """Apply ``make(split, rng, *sources)`` → (x, y) to both splits."""
-
-    def build(rng: np.random.Generator, *sources: Dataset) -> tuple:
-        (x_train, y_train), (x_test, y_test) = (make(split, rng, *sources) for split in ("train", "test"))
-        return x_train, y_train, x_test, y_test, 255
-
-    return build
+ENTRIES: dict[str, Entry] = {}  # every data set by name
 
 
-def _paired(make: Callable) -> Callable:
-    """Apply ``make(x, y, source, rng)`` → (x, y) to both splits."""
-
-    def build(rng: np.random.Generator, source: Dataset) -> tuple:
-        pairs = [make(*source.split(split), source, rng) for split in ("train", "test")]
-        return *pairs[0], *pairs[1], source.maximum
-
-    return build
+def _add(name: str, *fields, **more) -> None:
+    ENTRIES[name] = Entry(name, *fields, **more)
 
 
-def _halves_same(x: np.ndarray, y: np.ndarray, source: Dataset, rng: np.random.Generator):
-    return constructed.halves_same(x, y, source.maximum, rng)
-
-
-def _halves_diff(x: np.ndarray, y: np.ndarray, source: Dataset, rng: np.random.Generator):
-    return constructed.halves_diff(x, y, source.maximum, source.n_outputs, rng)
-
-
-def _stacked_same(x: np.ndarray, y: np.ndarray, source: Dataset, rng: np.random.Generator):
-    return constructed.stacked_same(x, y, rng)
-
-
-def _stacked_diff(x: np.ndarray, y: np.ndarray, source: Dataset, rng: np.random.Generator):
-    return constructed.stacked_diff(x, y, source.n_outputs, rng)
-
-
-def _white_is_255(source: Dataset, split: str) -> tuple[np.ndarray, np.ndarray]:
-    x, y = source.split(split)
-    return constructed.as_bytes(x * (255 / source.maximum)), y
-
-
-def _mixed(split: str, rng: np.random.Generator, first: Dataset, second: Dataset):
-    return constructed.pooled(_white_is_255(first, split), _white_is_255(second, split), rng)
-
-
-def _separated(split: str, rng: np.random.Generator, first: Dataset, second: Dataset):
-    return constructed.separated(_white_is_255(first, split), _white_is_255(second, split), 10, rng)
-
-
-def _grey(split: str, rng: np.random.Generator, source: Dataset):
-    x, y = source.split(split)
-    return constructed.as_bytes(constructed.resized(constructed.grey(x), 28, 28)), y
-
-
-def _small(split: str, rng: np.random.Generator, source: Dataset):
-    x, y = source.split(split)
-    return constructed.as_bytes(constructed.resized(x, 7, 7)), y
-
-
-def _generated(make: Callable, n_train: int, n_test: int, *options: int) -> Callable:
-    sizes = {"train": n_train, "test": n_test}
-    return _per_split(lambda split, rng: make(sizes[split], *options, rng))
-
-
-def _polynomials(n_train: int, n_test: int) -> Callable:
-    def build(rng: np.random.Generator) -> tuple:
-        return *constructed.polynomials(n_train, rng), *constructed.polynomials(n_test, rng), 1
-
-    return build
-
-
-ENTRIES: dict[str, Entry] = {
-    "mnist": Entry("MNIST", 784),
-    "fashion_mnist": Entry("Fashion-MNIST", 784),
-    "cifar10": Entry("CIFAR-10", 3072, channels=3),
-    "digits": Entry("Digits", 64),
-    "grey_cifar10": Entry("CIFAR-10, grey", 784, sources=("cifar10",), build=_per_split(_grey)),
-    "small_mnist": Entry("MNIST, 7 × 7", 49, sources=("mnist",), build=_per_split(_small)),
-    "line": Entry("Lines", 784, build=_generated(constructed.lines, 60_000, 10_000, 28, 10)),
-    "line_8": Entry("Lines, 8 × 8", 64, 8, build=_generated(constructed.lines, 1437, 360, 8, 8)),
-    "random": Entry("Noise", 784, build=_generated(constructed.noise, 60_000, 10_000, 28, 10)),
-    "random_3000": Entry("Noise, 3000 images", 784, build=_generated(constructed.noise, 3000, 10_000, 28, 10)),
-    "random_8": Entry("Noise, 8 × 8", 64, build=_generated(constructed.noise, 1437, 360, 8, 10)),
-    "polynomials": Entry("Polynomials", 2, 512, build=_polynomials(60_000, 10_000), channels=0),
-    "polynomials_2000": Entry("Polynomials, 2000 examples", 2, 512, build=_polynomials(2000, 500), channels=0),
-}
-for _base in ("mnist", "fashion_mnist", "digits"):
-    for _name, _title, _make, _channels in (
-        ("halves_same", "Halves Same", _halves_same, 1),
-        ("halves_diff", "Halves Diff", _halves_diff, 1),
-        ("stacked_same", "Stacked Same", _stacked_same, 2),
-        ("stacked_diff", "Stacked Diff", _stacked_diff, 2),
+_add("mnist", "MNIST", 784)
+_add("fashion_mnist", "Fashion-MNIST", 784)
+_add("cifar10", "CIFAR-10", 3072, channels=3)
+_add("digits", "Digits", 64, maximum=16)
+_add("grey_cifar10", "CIFAR-10, grey", 784, make=constructed.grey_images, sources=("cifar10",))
+_add("small_mnist", "MNIST, 7 × 7", 49, make=constructed.small_images, sources=("mnist",))
+_add("line", "Lines", 784, make=drawn(lines, 60_000, 10_000, 28, 10))
+_add("line_8", "Lines, 8 × 8", 64, 8, make=drawn(lines, 1437, 360, 8, 8))
+_add("random", "Noise", 784, make=drawn(noise, 60_000, 10_000, 28, 10))
+_add("random_3000", "Noise, 3000 images", 784, make=drawn(noise, 3000, 10_000, 28, 10))
+_add("random_8", "Noise, 8 × 8", 64, make=drawn(noise, 1437, 360, 8, 10))
+_add("polynomials", "Polynomials", 2, 512, 0, 1, drawn(polynomials, 60_000, 10_000))
+_add("polynomials_2000", "Polynomials, 2000 examples", 2, 512, 0, 1, drawn(polynomials, 2000, 500))
+for _base in [ENTRIES[_name] for _name in ("mnist", "fashion_mnist", "digits")]:
+    for _make, _title, _channels in (
+        (constructed.halves_same, "Halves Same", 1),
+        (constructed.halves_diff, "Halves Diff", 1),
+        (constructed.stacked_same, "Stacked Same", 2),
+        (constructed.stacked_diff, "Stacked Diff", 2),
     ):
-        ENTRIES[f"{_name}_{_base}"] = Entry(
-            f"{_title}, {ENTRIES[_base].title}",
-            _channels * ENTRIES[_base].n_features,
-            sources=(_base,),
-            build=_paired(_make),
-            base=_base,
-            channels=_channels,
-        )
-for _pair in (
-    ("line", "mnist"),
-    ("mnist", "fashion_mnist"),
-    ("mnist", "grey_cifar10"),
-    ("line", "grey_cifar10"),
-    ("line_8", "digits"),
-):
-    _titles = " and ".join(ENTRIES[_name].title for _name in _pair)
-    for _name, _title, _make in (("mixed", _titles, _mixed), ("separated", f"{_titles}, separated", _separated)):
-        ENTRIES[f"{_name}_{_pair[0]}_{_pair[1]}"] = Entry(
-            _title, ENTRIES[_pair[0]].n_features, sources=_pair, build=_per_split(_make)
-        )
+        _add(
+            f"{_make.__name__}_{_base.name}", f"{_title}, {_base.title}", _channels * _base.n_features, 10, _channels,
+            _base.maximum, _make, (_base.name,), _base.name,
+        )  # fmt: skip
+_pairs = ("line mnist", "mnist fashion_mnist", "mnist grey_cifar10", "line grey_cifar10", "line_8 digits")
+for _pair in [tuple(_names.split()) for _names in _pairs]:
+    _title = " and ".join(ENTRIES[_name].title for _name in _pair)
+    _features = ENTRIES[_pair[0]].n_features
+    _add(f"mixed_{'_'.join(_pair)}", _title, _features, make=constructed.mixed, sources=_pair)
+    _add(f"separated_{'_'.join(_pair)}", f"{_title}, separated", _features, make=constructed.separated, sources=_pair)
 
-RECIPES = 1
-"""Counts the changes of what constructed sets contain."""
-NONE = "none"
-"""In place of a data set's name: the network is not trained on anything."""
-TITLES = {**{name: entry.title for name, entry in ENTRIES.items()}, NONE: "Untrained"}
-"""Names for readers."""
+RECIPES = 1  # counts the changes of what constructed sets contain
+NONE = "none"  # in place of a data set's name: the network is not trained on anything
+TITLES = {**{name: known.title for name, known in ENTRIES.items()}, NONE: "Untrained"}  # for readers
+
+
+def entry(name: str) -> Entry:
+    """What is known of the data set of this name; InputError if there is none.
+
+    >>> entry("stacked_same_mnist").image_shape, entry("mixed_line_mnist").sources, entry("line").base
+    ((2, 28, 28), ('line', 'mnist'), 'line')
+    """
+    if name not in ENTRIES:
+        raise InputError(f"no data set is called {name!r}: choose from {', '.join(ENTRIES)}")
+    return ENTRIES[name]

@@ -11,6 +11,7 @@ from clusterability.base import files as paths
 from clusterability.base.files import read_npz
 from clusterability.data import constructed
 from clusterability.data import load as datasets
+from clusterability.data.catalogue import entry
 from clusterability.experiments import store as results
 from clusterability.experiments.compute import trained_network
 from clusterability.experiments.runs import Run
@@ -74,7 +75,7 @@ def examples(
         An unknown data set, or one that cannot be had.
     """
     for name in names:
-        datasets.check_name(name)
+        entry(name)
 
     def make() -> dict[str, np.ndarray]:
         arrays = {}

@@ -20,7 +20,7 @@ from clusterability.base.progress import say
 from clusterability.clustering.measure import Measurement
 from clusterability.clustering.ncut import check_n_clusters
 from clusterability.data import load as data
-from clusterability.data.catalogue import NONE
+from clusterability.data.catalogue import NONE, entry
 from clusterability.experiments import store as results
 from clusterability.experiments.compute import NETWORK_ROWS, Kind, compute
 from clusterability.experiments.runs import Run
@@ -192,12 +192,12 @@ def architecture(
     >>> architecture("mnist", [128], [[64, 64], [64]]).name
     'cnn 1x28x28-64x2-P-64-P-128-10'
     """
-    n_inputs, n_outputs = data.dimensions(dataset)
+    known = entry(dataset)
     if blocks:
-        return CNN(data.image_shape(dataset), blocks, hidden, n_outputs, batch_norm)
+        return CNN(known.image_shape, blocks, hidden, known.n_outputs, batch_norm)
     if batch_norm:
         raise InputError("batch_norm: only networks with convolutions have it, and there are no blocks")
-    return MLP((n_inputs, *hidden, n_outputs))
+    return MLP((known.n_features, *hidden, known.n_outputs))
 
 
 def select(known: Mapping[str, Mapping], chosen: Sequence[str]) -> dict[str, Mapping]:

@@ -8,8 +8,7 @@ import pandas as pd
 from clusterability.base import files as paths
 from clusterability.base.statistics import Sample, adjusted, cohens_d, cohens_d_interval, difference_p, equivalence_p
 from clusterability.clustering.ncut import n_starts
-from clusterability.data import load as datasets
-from clusterability.data.catalogue import NONE, TITLES
+from clusterability.data.catalogue import ENTRIES, NONE, TITLES
 from clusterability.experiments import store as results
 from clusterability.papers import published
 from clusterability.papers.words import STATES
@@ -104,9 +103,8 @@ def _comparable(figures: list[str], architecture: str) -> pd.DataFrame:
         epochs, pruning_epochs = _EPOCHS[architecture]
         full = (rows["epochs"] == epochs) & (rows["pruning_epochs"] == pruning_epochs)
         rows = rows[full | (rows["dataset"] == NONE)]
-    known = datasets.names()
     rows = rows.assign(
-        dataset=rows["dataset"].map(lambda name: datasets.base(name) if name in known else name),
+        dataset=rows["dataset"].map(lambda name: ENTRIES[name].base if name in ENTRIES else name),
         condition=rows["condition"].replace(_SAME),
     )
     return rows.drop_duplicates(_NETWORK)

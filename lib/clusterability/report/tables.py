@@ -10,8 +10,7 @@ import pandas as pd
 from IPython.display import HTML
 
 from clusterability.base.statistics import adjusted
-from clusterability.data.catalogue import TITLES
-from clusterability.data.load import dimensions, sources
+from clusterability.data.catalogue import TITLES, entry
 from clusterability.graphs.channels import ChannelGraph
 from clusterability.lesions import importance
 from clusterability.papers.claims import Claim
@@ -270,10 +269,10 @@ def datasets(names: Sequence[str]) -> HTML:
     """Data sets by name: what they are called, their sizes and what they are made from."""
     lines = []
     for name in names:
-        n_features, n_outputs = dimensions(name)
-        made_from = ", ".join(TITLES[source] for source in sources(name))
-        lines.append({"Data set": TITLES[name], "Name": name, "Inputs": str(n_features), "Outputs": str(n_outputs),
-                      "Made from": made_from or "–"})  # fmt: skip
+        known = entry(name)
+        made_from = ", ".join(TITLES[source] for source in known.sources)
+        lines.append({"Data set": known.title, "Name": name, "Inputs": str(known.n_features),
+                      "Outputs": str(known.n_outputs), "Made from": made_from or "–"})  # fmt: skip
     return html(pd.DataFrame(lines))
 
 
