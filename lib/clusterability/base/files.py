@@ -12,6 +12,8 @@ import numpy as np
 
 from clusterability.base.errors import InputError
 
+COMMITTED = ("paper", "small")  # stores under version control, which share their tables
+
 
 def project_root() -> Path:
     """Folder that holds ``_toc.yml`` and ``book/``: the checkout this package runs from, else the
@@ -32,14 +34,9 @@ def local_folder() -> Path:
     return Path(os.environ.get("CLUSTERABILITY_LOCAL") or data_folder() / "local")
 
 
-COMMITTED = ("paper", "small")
-"""Stores under version control, which share their tables: at the papers' size, and at a smaller one."""
-
-
 def results_file(figure: str, store: str) -> Path:
     """Table of a figure's result rows: of stores other than :data:`COMMITTED` it is local."""
-    folder = data_folder() / "results" if store in COMMITTED else local_folder() / "results" / store
-    return folder / f"{figure}.csv"
+    return (data_folder() / "results" if store in COMMITTED else local_folder() / "results" / store) / f"{figure}.csv"
 
 
 def artefact_file(figure: str, store: str) -> Path:
@@ -55,10 +52,8 @@ def networks_folder() -> Path:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside ``path``; move it there on success, remove it on failure.
-
-    A reader of ``path`` sees the old file or the new one, never half of one.
-    """
+    """Yield a temporary name beside ``path``, moved there on success and removed on failure: a reader of ``path``
+    sees the old file or the new one, never half of one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     os.close(handle)
@@ -72,18 +67,12 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an ``.npz`` file; nothing in it is executed.
-
-    Raises
-    ------
-    InputError
-        The file cannot be read, is no archive of plain arrays, or is damaged.
-    """
+    """All arrays of an ``.npz`` file; nothing in it is executed. InputError if it is no archive of plain arrays."""
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
+        if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+            raise TypeError("a member of the archive is no array")
     except Exception as failure:  # a damaged archive or header can raise nearly anything
         raise InputError(f"{path} is no readable .npz file of plain arrays") from failure
-    if not all(isinstance(array, np.ndarray) for array in arrays.values()):
-        raise InputError(f"{path} is no readable .npz file of plain arrays")
     return arrays

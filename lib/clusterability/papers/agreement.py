@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from clusterability.base import files as paths
-from clusterability.base.statistics import Sample, adjusted, cohens_d, cohens_d_interval, difference_p, equivalence_p
+from clusterability.base.statistics import adjusted, cohens_d, cohens_d_interval, equivalence_p, welch_p
 from clusterability.clustering.ncut import n_starts
 from clusterability.data.catalogue import ENTRIES, NONE, TITLES
 from clusterability.experiments import store as results
@@ -143,20 +143,19 @@ def judge(pairs: pd.DataFrame, margin: float | None, level: float = 0.05) -> pd.
         equivalent (closer than the margin, shown by test), differs (and not equivalent), or no difference
         found.
     """
-    samples = [
-        (Sample(row.mean, row.sd, int(row.n)), Sample(row.published_mean, row.published_sd, int(row.published_n)))
-        for row in pairs.itertuples()
-    ]
-    intervals = [cohens_d_interval(*pair) for pair in samples]
-    raw_p = [difference_p(*pair) for pair in samples]
+    ours, theirs = (
+        [pairs[f"{whose}{column}"].to_numpy() for column in ("mean", "sd", "n")] for whose in ("", "published_")
+    )
+    low, high = cohens_d_interval(ours, theirs)
+    raw_p = welch_p(ours, theirs)
     result = pairs.assign(
         name=[name(row) for row in pairs.itertuples()],
-        difference=[cohens_d(*pair) for pair in samples],
-        low=[low for low, _ in intervals],
-        high=[high for _, high in intervals],
+        difference=cohens_d(ours, theirs),
+        low=low,
+        high=high,
         raw_p=raw_p,
         difference_p=adjusted(raw_p),
-        equivalence_p=adjusted([equivalence_p(*pair, margin) for pair in samples]) if margin else np.nan,
+        equivalence_p=adjusted(equivalence_p(ours, theirs, margin)) if margin else np.nan,
     )
     verdicts = np.where(result["difference_p"] < level, DIFFERS, COMPATIBLE)
     return result.assign(verdict=np.where(result["equivalence_p"] < level, EQUIVALENT, verdicts))
