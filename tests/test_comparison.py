@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from clusterability.base import files as paths
 from clusterability.base import statistics as comparison
+from clusterability.base.statistics import Sample
 from clusterability.experiments import store as results
 from clusterability.papers import agreement, published
 
-samples = st.tuples(st.floats(-10, 10), st.floats(0.5, 5), st.integers(3, 40))
+samples = st.builds(Sample, st.floats(-10, 10), st.floats(0.5, 5), st.integers(3, 40))
 
 
 @given(samples, samples)
@@ -26,9 +27,9 @@ def test_the_difference_is_antisymmetric_and_inside_its_interval(a, b):
 
 @given(samples, samples)
 def test_the_bounds_make_the_observed_t_just_credible(a, b):
-    scale = np.sqrt(1 / a[2] + 1 / b[2])
+    scale = np.sqrt(1 / a.n + 1 / b.n)
     t, bounds = comparison.cohens_d(a, b) / scale, np.array(comparison.cohens_d_interval(a, b)) / scale
-    shares = scipy.stats.nct.cdf(t, a[2] + b[2] - 2, bounds)
+    shares = scipy.stats.nct.cdf(t, a.n + b.n - 2, bounds)
     np.testing.assert_allclose(shares, [0.975, 0.025], atol=1e-5)
 
 
@@ -36,19 +37,17 @@ def test_the_interval_covers_the_true_difference_as_often_as_it_says():
     rng = np.random.default_rng(0)
     truth, hits = 1.2, 0
     for _ in range(400):
-        low, high = comparison.cohens_d_interval(
-            comparison.summary(rng.normal(truth, 1, 5)), comparison.summary(rng.normal(0, 1, 7))
-        )
+        low, high = comparison.cohens_d_interval(Sample.of(rng.normal(truth, 1, 5)), Sample.of(rng.normal(0, 1, 7)))
         hits += low <= truth <= high
     assert 0.92 <= hits / 400 <= 0.98
 
 
 def test_many_samples_are_compared_at_once_as_one_by_one():
     rng = np.random.default_rng(2)
-    a, b = ((rng.normal(0, 2, 20), rng.uniform(0.5, 3, 20), rng.integers(3, 30, 20)) for _ in range(2))
-    for compare in (comparison.cohens_d, comparison.cohens_d_interval, comparison.welch_p,
+    a, b = (Sample(rng.normal(0, 2, 20), rng.uniform(0.5, 3, 20), rng.integers(3, 30, 20)) for _ in range(2))
+    for compare in (comparison.cohens_d, comparison.cohens_d_interval, comparison.difference_p,
                     lambda a, b: comparison.equivalence_p(a, b, 0.5)):  # fmt: skip
-        one_by_one = [compare(*pair) for pair in zip(zip(*a, strict=True), zip(*b, strict=True), strict=True)]
+        one_by_one = [compare(Sample(*x), Sample(*y)) for x, y in zip(np.transpose(a), np.transpose(b), strict=True)]
         np.testing.assert_array_equal(np.transpose(compare(a, b)), one_by_one)
 
 
@@ -56,7 +55,7 @@ def test_the_p_of_a_difference_is_welch_s():
     rng = np.random.default_rng(1)
     a, b = rng.normal(0, 1, 6), rng.normal(1, 3, 9)
     expected = scipy.stats.ttest_ind(a, b, equal_var=False).pvalue
-    assert comparison.welch_p(comparison.summary(a), comparison.summary(b)) == pytest.approx(expected)
+    assert comparison.difference_p(Sample.of(a), Sample.of(b)) == pytest.approx(expected)
 
 
 @given(samples, samples, st.floats(0.01, 3))
@@ -70,9 +69,9 @@ def test_equivalence_is_two_one_sided_welch_tests(a, b, margin):
 
 
 def test_equivalence_is_shown_by_small_spread_not_by_small_samples():
-    close = comparison.equivalence_p((1.0, 0.02, 5), (1.01, 0.02, 5), 0.1)
-    loose = comparison.equivalence_p((1.0, 0.5, 5), (1.01, 0.5, 5), 0.1)
-    far = comparison.equivalence_p((1.0, 0.02, 5), (1.5, 0.02, 5), 0.1)
+    close = comparison.equivalence_p(Sample(1.0, 0.02, 5), Sample(1.01, 0.02, 5), 0.1)
+    loose = comparison.equivalence_p(Sample(1.0, 0.5, 5), Sample(1.01, 0.5, 5), 0.1)
+    far = comparison.equivalence_p(Sample(1.0, 0.02, 5), Sample(1.5, 0.02, 5), 0.1)
     assert close < 0.001 < 0.05 < loose < 0.5 < far
 
 

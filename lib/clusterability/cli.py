@@ -216,7 +216,7 @@ def lesion(file, dataset, clusters, shuffles, seed, as_json) -> None:
     measurement = Measurement(clusters, n_shuffles=0)
     weights, biases = read_network(file)
     known = entry(dataset)
-    lesions.check_fits(weights, known.n_features, known.n_outputs)
+    lesions.check_fits(weights, *known.dimensions)
     data = datasets.load(dataset)
     if data.regression:
         raise InputError(f"{dataset} is a regression: lesions are scored by accuracy, on classes")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import scipy.special
@@ -10,38 +11,43 @@ import scipy.stats
 from numpy.typing import ArrayLike
 
 _ROUNDING = 1e-12  # relative size of what n-cuts of the same graph and labels differ by
-Summary = tuple[ArrayLike, ArrayLike, ArrayLike]  # mean, sample standard deviation and size; arrays: of many samples
 
 
-def summary(values: ArrayLike) -> Summary:
-    """Mean, sample standard deviation and number of at least two values."""
-    return np.mean(values), np.std(values, ddof=1), len(values)
+class Sample(NamedTuple):
+    """Mean, sample standard deviation and size of a sample, or arrays of those of several."""
+
+    mean: ArrayLike
+    sd: ArrayLike
+    n: ArrayLike
+
+    @classmethod
+    def of(cls, values: ArrayLike) -> Sample:
+        """Summary of at least two values."""
+        return cls(np.mean(values), np.std(values, ddof=1), len(values))
 
 
-def cohens_d(a: Summary, b: Summary) -> np.ndarray:
+def cohens_d(a: Sample, b: Sample) -> np.ndarray:
     """Difference of means in pooled standard deviations (Cohen, 1988)."""
-    (mean_a, sd_a, n_a), (mean_b, sd_b, n_b) = (map(np.asarray, sample) for sample in (a, b))
-    return (mean_a - mean_b) / np.sqrt(((n_a - 1) * sd_a**2 + (n_b - 1) * sd_b**2) / (n_a + n_b - 2))
+    return (a.mean - b.mean) / np.sqrt(((a.n - 1) * a.sd**2 + (b.n - 1) * b.sd**2) / (a.n + b.n - 2))
 
 
-def cohens_d_interval(a: Summary, b: Summary, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+def cohens_d_interval(a: Sample, b: Sample, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
     """Confidence interval of Cohen's d: noncentralities that make the observed t just credible, exact for
     normal samples of equal variance (Cumming & Finch, 2001)."""
-    n_a, n_b = np.asarray(a[2]), np.asarray(b[2])
-    scale, tail = np.sqrt(1 / n_a + 1 / n_b), (1 - confidence) / 2
-    t = cohens_d(a, b) / scale
-    return tuple(scale * scipy.special.nctdtrinc(n_a + n_b - 2, share, t) for share in (1 - tail, tail))
+    scale, tail = np.sqrt(1 / a.n + 1 / b.n), (1 - confidence) / 2
+    t, freedom = cohens_d(a, b) / scale, a.n + b.n - 2
+    return tuple(scale * scipy.special.nctdtrinc(freedom, share, t) for share in (1 - tail, tail))
 
 
-def welch_p(a: Summary, b: Summary, alternative: str = "two-sided") -> np.ndarray:
+def difference_p(a: Sample, b: Sample, alternative: str = "two-sided") -> np.ndarray:
     """p that equal means differ so much, or that much to one side: "greater", "less" (Welch, 1947)."""
     return scipy.stats.ttest_ind_from_stats(*a, *b, equal_var=False, alternative=alternative).pvalue
 
 
-def equivalence_p(a: Summary, b: Summary, margin: float) -> np.ndarray:
+def equivalence_p(a: Sample, b: Sample, margin: float) -> np.ndarray:
     """p that means at least ``margin`` apart look so close: two one-sided tests (Schuirmann, 1987), Welch's."""
-    mean, *rest = a
-    return np.maximum(welch_p((mean + margin, *rest), b, "greater"), welch_p((mean - margin, *rest), b, "less"))
+    high, low = a._replace(mean=a.mean + margin), a._replace(mean=a.mean - margin)
+    return np.maximum(difference_p(high, b, "greater"), difference_p(low, b, "less"))
 
 
 def adjusted(p_values: ArrayLike, method: str = "bh") -> np.ndarray:

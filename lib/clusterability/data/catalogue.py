@@ -104,6 +104,11 @@ class Entry:
     variant_of: str = ""  # the set whose place it takes, as the Halves do
 
     @property
+    def dimensions(self) -> tuple[int, int]:
+        """Numbers in one flattened example, and outputs to learn."""
+        return self.n_features, self.n_outputs
+
+    @property
     def base(self) -> str:
         """The data set of which this one is a variant, else its own name."""
         return self.variant_of or self.name
@@ -161,11 +166,7 @@ TITLES = {**{name: known.title for name, known in ENTRIES.items()}, NONE: "Untra
 
 
 def entry(name: str) -> Entry:
-    """What is known of the data set of this name; InputError if there is none.
-
-    >>> entry("stacked_same_mnist").image_shape, entry("mixed_line_mnist").sources, entry("line").base
-    ((2, 28, 28), ('line', 'mnist'), 'line')
-    """
+    """What is known of the data set of this name; InputError if there is none."""
     if name not in ENTRIES:
         raise InputError(f"no data set is called {name!r}: choose from {', '.join(ENTRIES)}")
     return ENTRIES[name]

@@ -99,8 +99,7 @@ def mixed(split: str, sources: Sequence, rng: np.random.Generator) -> Examples:
 def separated(split: str, sources: Sequence, rng: np.random.Generator) -> Examples:
     """Classes 0 to 4 of one set and 5 to 9 of another, in random order."""
     (x, y), (x_other, y_other) = (_white_is_255(split, source) for source in sources)
-    low, high = y < 5, y_other >= 5
-    return _shuffled([(x[low], y[low]), (x_other[high], y_other[high])], rng)
+    return _shuffled([(x[y < 5], y[y < 5]), (x_other[y_other >= 5], y_other[y_other >= 5])], rng)
 
 
 def _white_is_255(split: str, source) -> Examples:

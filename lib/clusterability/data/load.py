@@ -13,8 +13,7 @@ from clusterability.base.errors import InputError, reason
 from clusterability.base.files import read_npz
 from clusterability.data.catalogue import KEYS, NONE, RECIPES, Dataset, digest, entry
 
-# torchvision's class, and the folder that its download makes.
-_DOWNLOADS = {
+_DOWNLOADS = {  # torchvision's class, and the folder that its download makes
     "mnist": ("MNIST", "MNIST"),
     "fashion_mnist": ("FashionMNIST", "FashionMNIST"),
     "cifar10": ("CIFAR10", "cifar-10-batches-py"),

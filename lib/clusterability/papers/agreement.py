@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from clusterability.base import files as paths
-from clusterability.base.statistics import adjusted, cohens_d, cohens_d_interval, equivalence_p, welch_p
+from clusterability.base.statistics import Sample, adjusted, cohens_d, cohens_d_interval, difference_p, equivalence_p
 from clusterability.clustering.ncut import n_starts
 from clusterability.data.catalogue import ENTRIES, NONE, TITLES
 from clusterability.experiments import store as results
@@ -144,10 +144,10 @@ def judge(pairs: pd.DataFrame, margin: float | None, level: float = 0.05) -> pd.
         found.
     """
     ours, theirs = (
-        [pairs[f"{whose}{column}"].to_numpy() for column in ("mean", "sd", "n")] for whose in ("", "published_")
+        Sample(*(pairs[f"{whose}{name}"].to_numpy() for name in Sample._fields)) for whose in ("", "published_")
     )
     low, high = cohens_d_interval(ours, theirs)
-    raw_p = welch_p(ours, theirs)
+    raw_p = difference_p(ours, theirs)
     result = pairs.assign(
         name=[name(row) for row in pairs.itertuples()],
         difference=cohens_d(ours, theirs),
