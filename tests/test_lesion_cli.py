@@ -9,7 +9,8 @@ from safetensors.torch import save_file
 
 from clusterability.clustering.measure import Measurement, measure
 from clusterability.experiments.grid import architecture
-from clusterability.lesions import lesion as lesions
+from clusterability.lesions.lesion import single_lesions
+from clusterability.lesions.network import LesionedNetwork, sub_modules
 from clusterability.networks.files import read_network
 from clusterability.training.train import NetworkSpec, Training, train
 from helpers import invoke, refused
@@ -38,8 +39,8 @@ def test_lesion_prints_what_the_library_finds(in_folder, network, digits):
     report = lesioned("net.npz", "--seed", 3)
     assert report["test_accuracy"] == pytest.approx(network.scores["test_accuracy"])
     labels = measure(network.weights, Measurement(4, 0), 3).labels
-    on_test = lesions.LesionedNetwork(network.weights, network.biases, *digits.flat("test"))
-    expected = lesions.single_lesions(on_test, lesions.sub_modules(labels), 10, 3)
+    on_test = LesionedNetwork(network.weights, network.biases, *digits.flat("test"))
+    expected = single_lesions(on_test, sub_modules(labels), 10, 3)
     assert len(report["sub_modules"]) == len(expected)
     for line, made in zip(report["sub_modules"], expected, strict=True):
         assert (line["layer"], line["cluster"]) == (made.module.layer, made.module.cluster)

@@ -208,7 +208,8 @@ def lesion(file, dataset, clusters, shuffles, seed, as_json) -> None:
     from clusterability.data import load as datasets
     from clusterability.data.catalogue import entry
     from clusterability.lesions import importance
-    from clusterability.lesions import lesion as lesions
+    from clusterability.lesions.lesion import single_lesions
+    from clusterability.lesions.network import LesionedNetwork, check_fits, sub_modules
     from clusterability.networks.files import read_network
 
     if shuffles < 1:
@@ -216,18 +217,20 @@ def lesion(file, dataset, clusters, shuffles, seed, as_json) -> None:
     measurement = Measurement(clusters, n_shuffles=0)
     weights, biases = read_network(file)
     known = entry(dataset)
-    lesions.check_fits(weights, *known.dimensions)
+    check_fits(weights, *known.dimensions)
     data = datasets.load(dataset)
     if data.regression:
         raise InputError(f"{dataset} is a regression: lesions are scored by accuracy, on classes")
     labels = measured(weights, measurement, seed).labels
-    network = lesions.LesionedNetwork(weights, biases, *data.flat("test"))
-    modules = lesions.sub_modules(labels)
+    network = LesionedNetwork(weights, biases, *data.flat("test"))
+    modules = sub_modules(labels)
     with click.progressbar(length=len(modules), label="lesions", file=sys.stderr) as bar:
-        made = lesions.single_lesions(
+        made = single_lesions(
             network, modules, shuffles, seed, workers=available_cores(), progress=lambda _: bar.update(1)
         )
-    lines = importance.of_lesions(made)
+    columns = ["layer", "cluster", "n_neurons", "share", "accuracy", "drop", "z", "released_p", "q", "kind"]
+    rows = importance.classified(importance.rows_of(made))[columns].rename(columns={"released_p": "p"})
+    lines = [row | {"z": None if row["z"] != row["z"] else row["z"]} for row in rows.to_dict("records")]
     if as_json:
         click.echo(json.dumps({"test_accuracy": made[0].before, "sub_modules": lines}))
         return
