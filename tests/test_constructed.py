@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from clusterability.data import constructed
 from clusterability.data import load as datasets
-from clusterability.data.catalogue import ENTRIES
+from clusterability.data.catalogue import ENTRIES, Dataset, entry
 
 
 @pytest.fixture
@@ -37,55 +37,57 @@ def test_an_image_of_the_same_size_stays_as_it_is(rng):
     np.testing.assert_allclose(constructed.resized(images, 8, 8), images, atol=1e-4)
 
 
-def test_white_is_white_and_green_brighter_than_blue():
-    colours = np.array([[[[255, 255, 255], [0, 255, 0], [0, 0, 255]]]], dtype=np.uint8)
-    white, green, blue = constructed.grey(colours)[0, 0]
-    assert white == pytest.approx(255, rel=1e-4)
-    assert green > blue > 0
+def image_set(first, second, maximum=255):
+    """Two images of two classes."""
+    x = np.array([first, second], dtype=np.uint8)
+    return Dataset("two", x, np.array([0, 1]), x, np.array([0, 1]), maximum)
 
 
-def test_halves_same_pair_images_of_one_class(digits, rng):
-    x, y = constructed.halves_same(digits.x_train, digits.y_train, digits.maximum, rng)
-    half = constructed.half_width(digits.x_train, digits.maximum)
+def test_white_is_white_and_green_brighter_than_blue(rng):
+    white, green, blue = ([[colour] * 32] * 32 for colour in ([255, 255, 255], [0, 255, 0], [0, 0, 255]))
+    brightness = []
+    for first, second in ((white, green), (white, blue)):
+        x, y = constructed.grey_images("test", [image_set(first, second)], rng)
+        assert x.shape == (2, 28, 28)
+        assert y.tolist() == [0, 1]
+        assert (x[0] == 255).all()
+        brightness.append(int(x[1, 0, 0]))
+    assert brightness[0] > brightness[1] > 0
+
+
+def class_of_image(x, y):
+    """The labels that every image has."""
+    labels = {}
+    for image, label in zip(x, y, strict=True):
+        labels.setdefault(np.ascontiguousarray(image).tobytes(), set()).add(int(label))
+    return lambda image: labels[np.ascontiguousarray(image).tobytes()]
+
+
+# Every maker: what one part of an image is, and how to get the two parts.
+HALVES = (lambda digits: constructed.half_width("train", digits)[0], lambda x: (x[:, :, :4], x[:, :, 4:]))
+STACKED = (lambda digits: digits.x_train, lambda x: (x[..., 0], x[..., 1]))
+
+
+@pytest.mark.parametrize(("make", "parts"), [(constructed.halves_same, HALVES), (constructed.stacked_same, STACKED)])
+def test_same_pair_images_of_one_class(digits, rng, make, parts):
+    x, y = make("train", [digits], rng)
+    whole, (first, second) = parts[0](digits), parts[1](x)
     np.testing.assert_array_equal(y, digits.y_train)
-    np.testing.assert_array_equal(x[:, :, :4], half)
-    for image, label in list(zip(x, y, strict=True))[:50]:
-        partners = half[digits.y_train == label]
-        assert (image[:, 4:] == partners).all(axis=(1, 2)).any()
+    np.testing.assert_array_equal(first, whole)
+    assert not np.array_equal(first, second)
     assert x.max() == digits.maximum
+    classes = class_of_image(whole, digits.y_train)
+    for image, label in list(zip(second, y, strict=True))[:50]:
+        assert label in classes(image)
 
 
-def test_halves_diff_are_labelled_with_the_sum_of_their_classes(digits, rng):
-    x, y = constructed.halves_diff(digits.x_train, digits.y_train, digits.maximum, 10, rng)
-    half = constructed.half_width(digits.x_train, digits.maximum)
-    assert x.shape == digits.x_train.shape
-    labels = {}
-    for image, label in zip(half, digits.y_train, strict=True):
-        labels.setdefault(image.tobytes(), set()).add(int(label))
-    for image, label in list(zip(x, y, strict=True))[:50]:
-        left, right = (labels[np.ascontiguousarray(part).tobytes()] for part in (image[:, :4], image[:, 4:]))
-        assert label in {(a + b) % 10 for a in left for b in right}
-
-
-def test_stacked_same_pair_images_of_one_class_as_channels(digits, rng):
-    x, y = constructed.stacked_same(digits.x_train, digits.y_train, rng)
-    np.testing.assert_array_equal(y, digits.y_train)
-    np.testing.assert_array_equal(x[..., 0], digits.x_train)
-    for image, label in list(zip(x, y, strict=True))[:50]:
-        partners = digits.x_train[digits.y_train == label]
-        assert (image[..., 1] == partners).all(axis=(1, 2)).any()
-    assert not np.array_equal(x[..., 0], x[..., 1])
-
-
-def test_stacked_diff_are_labelled_with_the_sum_of_their_classes(digits, rng):
-    x, y = constructed.stacked_diff(digits.x_train, digits.y_train, 10, rng)
-    assert x.shape == (*digits.x_train.shape, 2)
-    labels = {}
-    for image, label in zip(digits.x_train, digits.y_train, strict=True):
-        labels.setdefault(image.tobytes(), set()).add(int(label))
-    for image, label in list(zip(x, y, strict=True))[:50]:
-        first, second = (labels[np.ascontiguousarray(image[..., channel]).tobytes()] for channel in (0, 1))
-        assert label in {(a + b) % 10 for a in first for b in second}
+@pytest.mark.parametrize(("make", "parts"), [(constructed.halves_diff, HALVES), (constructed.stacked_diff, STACKED)])
+def test_diff_are_labelled_with_the_sum_of_their_classes(digits, rng, make, parts):
+    x, y = make("train", [digits], rng)
+    classes = class_of_image(parts[0](digits), digits.y_train)
+    assert set(y.tolist()) == set(range(10))
+    for first, second, label in list(zip(*parts[1](x), y, strict=True))[:50]:
+        assert label in {(a + b) % 10 for a in classes(first) for b in classes(second)}
 
 
 def test_lines_are_whole_columns_and_as_many_as_their_label_says(rng):
@@ -105,19 +107,35 @@ def test_noise_has_nothing_to_learn(rng):
     np.testing.assert_allclose(means, 127.5, atol=2.5)
 
 
-def test_pooled_sets_keep_every_example(rng):
-    first, second = ((np.arange(n) + start, np.arange(n) % 10) for n, start in ((30, 0), (20, 100)))
-    x, y = constructed.pooled(first, second, rng)
+@pytest.fixture
+def two_sets():
+    """Images of one pixel that tell their set and example."""
+    sets = []
+    for n, start in ((30, 0), (20, 100)):
+        x, y = (np.arange(n) + start).astype(np.uint8).reshape(n, 1, 1), np.arange(n) % 10
+        sets.append(Dataset("set", x, y, x, y))
+    return sets
+
+
+def test_mixed_sets_keep_every_example(two_sets, rng):
+    x, y = constructed.mixed("train", two_sets, rng)
+    x = x.ravel().astype(int)
     assert sorted(x) == [*range(30), *range(100, 120)]
     np.testing.assert_array_equal(y, np.where(x < 100, x, x - 100) % 10)
     assert list(x[:30]) != list(range(30))
 
 
-def test_separated_sets_share_no_class(rng):
-    first, second = ((np.arange(n) + start, np.arange(n) % 10) for n, start in ((30, 0), (20, 100)))
-    x, y = constructed.separated(first, second, 10, rng)
-    np.testing.assert_array_equal(y < 5, x < 100)
+def test_separated_sets_share_no_class(two_sets, rng):
+    x, y = constructed.separated("train", two_sets, rng)
+    np.testing.assert_array_equal(y < 5, x.ravel() < 100)
     assert len(y) == 25
+
+
+def test_white_is_as_white_in_both_sets(digits, rng):
+    x, y = constructed.mixed("test", [digits, image_set(np.zeros((8, 8)), np.ones((8, 8)), maximum=1)], rng)
+    assert x.max() == 255
+    assert (x.reshape(len(x), -1).min(axis=1) == 255).sum() == 1
+    assert len(y) == len(digits.y_test) + 2
 
 
 def test_polynomials_are_sums_of_the_nine_monomials(rng):
@@ -134,14 +152,12 @@ def test_polynomials_are_sums_of_the_nine_monomials(rng):
     np.testing.assert_array_equal(images.reshape(5, -1).max(axis=1), 255)
 
 
-CONSTRUCTED = [name for name, known in ENTRIES.items() if known.sources or datasets.fingerprint(name)]
-
-
 @pytest.mark.parametrize("name", ["halves_same_digits", "line_8", "random_8", "mixed_line_8_digits",
                                   "separated_line_8_digits", "polynomials_2000", "random_3000"])  # fmt: skip
 def test_constructed_sets_have_the_dimensions_they_are_listed_with_and_are_always_alike(name):
     one, two = datasets.load(name), datasets.load(name)
-    assert (one.n_features, one.n_outputs) == ENTRIES[name].dimensions
+    known = entry(name)
+    assert (one.n_features, one.n_outputs, one.maximum) == (known.n_features, known.n_outputs, known.maximum)
     assert one.fingerprint == datasets.fingerprint(name)
     for split in ("train", "test"):
         for a, b in zip(one.split(split), two.split(split), strict=True):
@@ -151,7 +167,7 @@ def test_constructed_sets_have_the_dimensions_they_are_listed_with_and_are_alway
 
 
 def test_no_two_constructed_sets_share_a_fingerprint():
-    prints = [datasets.fingerprint(name) for name in CONSTRUCTED]
+    prints = [datasets.fingerprint(name) for name in ENTRIES]
     known = [fingerprint for fingerprint in prints if fingerprint is not None]
     assert len(set(known)) == len(known) > 5
 

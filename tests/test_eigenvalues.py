@@ -82,9 +82,8 @@ def assert_central_differences_agree(matrices, n_eigenvalues, offset, step=1e-6)
 
 
 @pytest.mark.parametrize("offset", [0.0, 0.7])
-@pytest.mark.parametrize("seed", range(3))
-def test_the_gradient_is_that_of_central_differences(seed, offset):
-    matrices = random_network((6, 5, 7, 4), np.random.default_rng(seed))
+def test_the_gradient_is_that_of_central_differences(offset):
+    matrices = random_network((6, 5, 7, 4), np.random.default_rng(0))
     assert_central_differences_agree(matrices, 3, offset)
 
 
@@ -180,7 +179,7 @@ def test_networks_of_a_stack_do_not_depend_on_each_other():
     torch.testing.assert_close(beside.values[:1], alone.values, atol=1e-10, rtol=0)
 
 
-@pytest.mark.parametrize("n_eigenvalues", [0, 7, 100])
+@pytest.mark.parametrize("n_eigenvalues", [0, 7])
 def test_numbers_of_eigenvalues_that_there_are_not_are_an_input_error(n_eigenvalues):
     weights = stacked(random_network((5, 7, 2), np.random.default_rng(0)))
     with pytest.raises(

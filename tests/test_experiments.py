@@ -345,10 +345,10 @@ def test_stored_rows_serve_where_the_data_are_not_at_hand(project, monkeypatch):
 
 
 def test_missing_rows_of_data_to_be_had_nowhere_are_an_input_error(project, monkeypatch):
-    def no_download(name, folder):
+    def no_download(name, folder, *, fetch):
         raise OSError("offline")
 
-    monkeypatch.setattr(datasets, "_download", no_download)
+    monkeypatch.setattr(datasets, "_from_torchvision", no_download)
     with pytest.raises(InputError, match=r"'mnist'.*offline"):
         run(small_grid(datasets=["mnist"]))
 

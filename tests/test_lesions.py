@@ -8,9 +8,6 @@ from hypothesis import strategies as st
 from clusterability.base.errors import InputError
 from clusterability.lesions.lesion import (
     Lesion,
-    LesionedNetwork,
-    SubModule,
-    check_fits,
     cluster_accuracies,
     conditional_lesions,
     lesion,
@@ -18,8 +15,8 @@ from clusterability.lesions.lesion import (
     random_sets,
     shuffled_labels,
     single_lesions,
-    sub_modules,
 )
+from clusterability.lesions.network import LesionedNetwork, SubModule, check_fits, sub_modules
 from helpers import random_network
 
 SIZES = (6, 9, 8, 7, 4)
@@ -77,7 +74,7 @@ def test_blocks_of_lesions_and_examples_do_not_show(monkeypatch):
     network = LesionedNetwork(weights, biases, x, y)
     silenced = np.random.default_rng(1).random((40, SIZES[1])) < 0.4
     whole = network.class_accuracies(1, silenced)
-    monkeypatch.setattr("clusterability.lesions.lesion._ROWS", 512)
+    monkeypatch.setattr("clusterability.lesions.network._ROWS", 512)
     np.testing.assert_allclose(network.class_accuracies(1, silenced), whole, atol=1e-12)
 
 
@@ -215,14 +212,6 @@ def test_conditional_lesions_are_those_of_every_ordered_pair_in_different_layers
         first, second = (result.given.layer, result.given.neurons), (result.module.layer, result.module.neurons)
         assert result.before == pytest.approx(accuracy(weights, biases, x, y, first))
         assert result.accuracy == pytest.approx(accuracy(weights, biases, x, y, first, second))
-
-
-def test_random_sets_leave_out_what_is_silent_already():
-    network = LesionedNetwork(*example())
-    given_module = SubModule(1, 0, np.array([0, 1, 2]), np.arange(9))
-    module = SubModule(1, 1, np.array([3, 4, 5, 6, 7, 8]), np.arange(9))
-    result = lesion(network.without(given_module), module, 10, np.random.default_rng(0), given_module)
-    np.testing.assert_allclose(result.controls, result.accuracy)  # there is no other set of six
 
 
 def test_ties_count_against_a_lesion_but_not_as_released():

@@ -255,21 +255,21 @@ def lesion(
     """
     from clusterability.data import load as data
     from clusterability.data.catalogue import entry
-    from clusterability.lesions import importance, lesion
+    from clusterability.lesions import importance
+    from clusterability.lesions.lesion import single_lesions
+    from clusterability.lesions.network import LesionedNetwork, check_fits, sub_modules
 
     if n_controls < 1:
         raise InputError(f"{n_controls} random lesions asked for: at least 1 is needed")
     measurement = Measurement(n_clusters, n_shuffles=0)
     weights, biases = read_network(Path(network)) if isinstance(network, str | Path) else network
-    lesion.check_fits(weights, *entry(dataset).dimensions)
+    check_fits(weights, *entry(dataset).dimensions)
     loaded = data.load(dataset)
     if loaded.regression:
         raise InputError(f"{dataset} is a regression: lesions are scored by accuracy, on classes")
     labels = measured(LayeredGraph.of(weights), measurement, seed).labels
-    on_test = lesion.LesionedNetwork(weights, biases, *loaded.flat("test"))
-    modules = lesion.sub_modules(labels)
+    on_test = LesionedNetwork(weights, biases, *loaded.flat("test"))
+    modules = sub_modules(labels)
     tell = progress(len(modules)) if progress else lambda: None
-    made = lesion.single_lesions(
-        on_test, modules, n_controls, seed, workers=available_cores(), progress=lambda _: tell()
-    )
+    made = single_lesions(on_test, modules, n_controls, seed, workers=available_cores(), progress=lambda _: tell())
     return importance.classified(importance.rows_of(made))

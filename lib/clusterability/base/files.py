@@ -32,22 +32,6 @@ def local_folder() -> Path:
     return Path(os.environ.get("CLUSTERABILITY_LOCAL") or data_folder() / "local")
 
 
-COMMITTED = ("paper", "small")
-"""Stores under version control, which share their tables: at the papers' size, and at a smaller one."""
-
-
-def results_file(figure: str, store: str) -> Path:
-    """Table of a figure's result rows: of stores other than :data:`COMMITTED` it is local."""
-    folder = data_folder() / "results" if store in COMMITTED else local_folder() / "results" / store
-    return folder / f"{figure}.csv"
-
-
-def artefact_file(figure: str, store: str) -> Path:
-    """Arrays that a figure draws besides its rows; stores as for :func:`results_file`."""
-    folder = data_folder() / "artefacts" if store in COMMITTED else local_folder() / "artefacts" / store
-    return folder / f"{figure}.npz"
-
-
 def networks_folder() -> Path:
     """Trained networks, kept so that they are not trained again."""
     return local_folder() / "networks"
@@ -55,10 +39,8 @@ def networks_folder() -> Path:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside ``path``; move it there on success, remove it on failure.
-
-    A reader of ``path`` sees the old file or the new one, never half of one.
-    """
+    """Yield a temporary name beside ``path``, moved there on success and removed on failure: a reader of ``path``
+    sees the old file or the new one, never half of one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     os.close(handle)
@@ -72,18 +54,12 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an ``.npz`` file; nothing in it is executed.
-
-    Raises
-    ------
-    InputError
-        The file cannot be read, is no archive of plain arrays, or is damaged.
-    """
+    """All arrays of an ``.npz`` file; nothing in it is executed. InputError if it is no archive of plain arrays."""
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
+        if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+            raise TypeError("a member of the archive is no array")
     except Exception as failure:  # a damaged archive or header can raise nearly anything
         raise InputError(f"{path} is no readable .npz file of plain arrays") from failure
-    if not all(isinstance(array, np.ndarray) for array in arrays.values()):
-        raise InputError(f"{path} is no readable .npz file of plain arrays")
     return arrays

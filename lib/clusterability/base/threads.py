@@ -6,8 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-
 
 def available_cores() -> int:
     """Cores this process may use."""
@@ -18,10 +16,12 @@ def available_cores() -> int:
 def one_thread() -> Iterator[None]:
     """PyTorch's operations started by this thread run on this thread alone, denormal numbers as zero.
 
-    Sums then always run in the same order, so results do not depend on the number of cores. Weights
-    that an L2 penalty lets decay reach zero instead of lingering below 1e-38, as under TensorFlow,
-    which the released experiments used; and arithmetic on denormal numbers would be slow.
+    Sums then always run in the same order, so results do not depend on the number of cores. Weights that an
+    L2 penalty lets decay reach zero, as under TensorFlow, which the released experiments used, instead of
+    lingering below 1e-38, where arithmetic is slow.
     """
+    import torch  # here, for it takes a second
+
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)

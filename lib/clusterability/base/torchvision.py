@@ -5,16 +5,13 @@ from __future__ import annotations
 from functools import cache
 from types import ModuleType
 
-import torch
-
 
 def import_torchvision() -> ModuleType:
     """The package ``torchvision``, with its data sets and models.
 
-    The wheels of torchvision on PyPI are built against CUDA. Beside a CPU-only PyTorch of the same
-    version their compiled operators do not load, and the import stops at the first shape rule for a
-    missing operator. Declaring the operators' signatures (without an implementation; nothing here
-    calls them) lets the rest of the package, pure Python, be imported.
+    The wheels on PyPI are built against CUDA. Beside a CPU-only PyTorch of the same version their compiled
+    operators do not load, and the import stops at the first shape rule for a missing one. With the operators'
+    signatures declared (nothing here calls them) the rest of the package, pure Python, can be imported.
     """
     try:
         import torchvision
@@ -27,7 +24,9 @@ def import_torchvision() -> ModuleType:
 
 
 @cache  # the declarations last only as long as the library object
-def _declare_missing_operators() -> torch.library.Library:
+def _declare_missing_operators() -> object:
+    import torch
+
     library = torch.library.Library("torchvision", "FRAGMENT")
     for operator in ("nms", "qnms"):
         library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")

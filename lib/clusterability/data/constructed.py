@@ -1,10 +1,12 @@
-"""Data sets made from others or from nothing: arrays in, arrays out (C, appendix; P, section 4).
+"""Data sets made from others or from nothing (C, appendix; P, section 4).
 
-Every function that draws at random takes the generator to draw from.
+A maker is called first for "train", then for "test", as ``make(split, sources, rng)``: with the data sets that
+it makes this one from, and the generator to draw from. It returns (x, y).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from itertools import product
 
 import numpy as np
@@ -12,43 +14,22 @@ import scipy.ndimage
 
 # What eyes make of red, green and blue (ITU-R BT.709, as scikit-image's rgb2gray).
 _LUMINANCE = np.array([0.2125, 0.7154, 0.0721], dtype=np.float32)
-# Images at a time, to bound memory.
-_CHUNK = 10_000
+_CHUNK = 10_000  # images at a time, to bound memory
+Examples = tuple[np.ndarray, np.ndarray]  # inputs (n, ...); their labels (n,), or what to predict (n, outputs)
 
 
 def resized(images: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Images scaled to another size with anti-aliasing, as scikit-image's ``resize`` does it.
-
-    A Gaussian of sd (factor − 1) / 2 along every axis that shrinks, then linear interpolation.
-
-    Parameters
-    ----------
-    images : ndarray (n, rows, columns), any real dtype
-
-    Returns
-    -------
-    ndarray (n, height, width) float32
-
-    >>> resized(np.full((2, 8, 8), 7), 4, 2).round(4).tolist()[0][0]
-    [7.0, 7.0]
-    """
+    """Images (n, rows, columns) scaled to (n, height, width) float32 as scikit-image's ``resize`` does it with
+    anti-aliasing: a Gaussian of sd (factor − 1) / 2 along every axis that shrinks, then linear interpolation."""
     factors = [images.shape[1] / height, images.shape[2] / width]
     deviations = [0.0, *(max(0.0, (factor - 1) / 2) for factor in factors)]
     result = np.empty((len(images), height, width), dtype=np.float32)
     for start in range(0, len(images), _CHUNK):
-        smooth = scipy.ndimage.gaussian_filter(
-            images[start : start + _CHUNK].astype(np.float32), deviations, mode="mirror"
-        )
-        scipy.ndimage.zoom(
-            smooth, [1, *(1 / factor for factor in factors)], order=1, mode="mirror", grid_mode=True,
-            output=result[start : start + _CHUNK],
-        )  # fmt: skip
+        chunk = slice(start, start + _CHUNK)
+        smooth = scipy.ndimage.gaussian_filter(images[chunk].astype(np.float32), deviations, mode="mirror")
+        scale = [1, *(1 / factor for factor in factors)]
+        scipy.ndimage.zoom(smooth, scale, order=1, mode="mirror", grid_mode=True, output=result[chunk])
     return result
-
-
-def grey(images: np.ndarray) -> np.ndarray:
-    """Luminance (n, rows, columns) float32 of colour images (n, rows, columns, 3)."""
-    return images.astype(np.float32) @ _LUMINANCE
 
 
 def as_bytes(images: np.ndarray) -> np.ndarray:
@@ -56,57 +37,49 @@ def as_bytes(images: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(images), 0, 255).astype(np.uint8)
 
 
-def half_width(images: np.ndarray, maximum: int) -> np.ndarray:
-    """Images squeezed to half their width and stretched to the full range of 0 ... ``maximum``."""
-    squeezed = resized(images, images.shape[1], images.shape[2] // 2)
-    return np.clip(np.rint(squeezed * (maximum / squeezed.max())), 0, maximum).astype(np.uint8)
+def half_width(split: str, source) -> Examples:
+    """A set's images squeezed to half their width and stretched to its full range of intensities; its labels."""
+    x, y = source.split(split)
+    squeezed = resized(x, x.shape[1], x.shape[2] // 2)
+    return np.clip(np.rint(squeezed * (source.maximum / squeezed.max())), 0, source.maximum).astype(np.uint8), y
 
 
-def halves_same(x: np.ndarray, y: np.ndarray, maximum: int, rng: np.random.Generator):
-    """Every image beside another one of its class, both at half width; the label is that class.
+def grey_images(split: str, sources: Sequence, rng: np.random.Generator) -> Examples:
+    """Colour images (n, rows, columns, 3) in grey, their luminance, at 28 × 28 pixels."""
+    x, y = sources[0].split(split)
+    return as_bytes(resized(x.astype(np.float32) @ _LUMINANCE, 28, 28)), y
 
-    Parameters
-    ----------
-    x : ndarray (n, rows, columns)
-        An even number of columns.
-    y : ndarray (n,)
 
-    Returns
-    -------
-    x, y : ndarray (n, rows, columns) of uint8, ndarray (n,)
-    """
-    half = half_width(x, maximum)
+def small_images(split: str, sources: Sequence, rng: np.random.Generator) -> Examples:
+    """Images at 7 × 7 pixels."""
+    x, y = sources[0].split(split)
+    return as_bytes(resized(x, 7, 7)), y
+
+
+def halves_same(split: str, sources: Sequence, rng: np.random.Generator) -> Examples:
+    """Every image beside another one of its class, both at half width; the label is that class."""
+    half, y = half_width(split, sources[0])
     return np.concatenate([half, half[_partners(y, rng)]], axis=2), y
 
 
-def halves_diff(x: np.ndarray, y: np.ndarray, maximum: int, n_classes: int, rng: np.random.Generator):
-    """Two random images side by side, both at half width; the label is the sum of theirs modulo the
-    number of classes. Shapes as in :func:`halves_same`."""
-    half = half_width(x, maximum)
+def halves_diff(split: str, sources: Sequence, rng: np.random.Generator) -> Examples:
+    """Two random images side by side, both at half width; the label is the sum of theirs modulo the classes."""
+    half, y = half_width(split, sources[0])
     first, second = rng.integers(len(y), size=(2, len(y)))
-    return np.concatenate([half[first], half[second]], axis=2), (y[first] + y[second]) % n_classes
+    return np.concatenate([half[first], half[second]], axis=2), (y[first] + y[second]) % sources[0].n_outputs
 
 
-def stacked_same(x: np.ndarray, y: np.ndarray, rng: np.random.Generator):
-    """Every image and another one of its class, as two channels; the label is that class.
-
-    Parameters
-    ----------
-    x : ndarray (n, rows, columns)
-    y : ndarray (n,)
-
-    Returns
-    -------
-    x, y : ndarray (n, rows, columns, 2), ndarray (n,)
-    """
+def stacked_same(split: str, sources: Sequence, rng: np.random.Generator) -> Examples:
+    """Every image and another one of its class, as two channels (n, rows, columns, 2); the label is that class."""
+    x, y = sources[0].split(split)
     return np.stack([x, x[_partners(y, rng)]], axis=-1), y
 
 
-def stacked_diff(x: np.ndarray, y: np.ndarray, n_classes: int, rng: np.random.Generator):
-    """Two random images as two channels; the label is the sum of theirs modulo the number of classes.
-    Shapes as in :func:`stacked_same`."""
+def stacked_diff(split: str, sources: Sequence, rng: np.random.Generator) -> Examples:
+    """Two random images as two channels (n, rows, columns, 2); the label is the sum of theirs modulo the classes."""
+    x, y = sources[0].split(split)
     first, second = rng.integers(len(y), size=(2, len(y)))
-    return np.stack([x[first], x[second]], axis=-1), (y[first] + y[second]) % n_classes
+    return np.stack([x[first], x[second]], axis=-1), (y[first] + y[second]) % sources[0].n_outputs
 
 
 def _partners(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -118,67 +91,58 @@ def _partners(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return partners
 
 
-def lines(n: int, size: int, n_classes: int, rng: np.random.Generator):
-    """Black images with 1 to ``n_classes`` white vertical lines in different columns; the label is
-    their number less one.
+def mixed(split: str, sources: Sequence, rng: np.random.Generator) -> Examples:
+    """All examples of two sets, in random order."""
+    return _shuffled([_white_is_255(split, source) for source in sources], rng)
 
-    Returns
-    -------
-    x, y : ndarray (n, size, size) of uint8, ndarray (n,) of int64
 
-    >>> x, y = lines(5, 8, 4, np.random.default_rng(0))
-    >>> bool((np.count_nonzero(x[:, 0], axis=1) == y + 1).all())
-    True
-    """
+def separated(split: str, sources: Sequence, rng: np.random.Generator) -> Examples:
+    """Classes 0 to 4 of one set and 5 to 9 of another, in random order."""
+    (x, y), (x_other, y_other) = (_white_is_255(split, source) for source in sources)
+    return _shuffled([(x[y < 5], y[y < 5]), (x_other[y_other >= 5], y_other[y_other >= 5])], rng)
+
+
+def _white_is_255(split: str, source) -> Examples:
+    x, y = source.split(split)
+    return as_bytes(x * (255 / source.maximum)), y
+
+
+def _shuffled(parts: Sequence[Examples], rng: np.random.Generator) -> Examples:
+    x, y = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    order = rng.permutation(len(y))
+    return x[order], y[order]
+
+
+def drawn(make: Callable[..., Examples], n_train: int, n_test: int, *options: int) -> Callable[..., Examples]:
+    """The maker that draws so many examples from nothing: ``make(n, *options, rng)``."""
+    sizes = {"train": n_train, "test": n_test}
+    return lambda split, sources, rng: make(sizes[split], *options, rng)
+
+
+def lines(n: int, size: int, n_classes: int, rng: np.random.Generator) -> Examples:
+    """Black images (n, size, size) of uint8 with 1 to ``n_classes`` white vertical lines in different columns;
+    the label is their number less one."""
     y = rng.integers(n_classes, size=n)
     order = rng.random((n, size)).argsort(axis=1).argsort(axis=1)
     row = np.where(order <= y[:, None], 255, 0).astype(np.uint8)
     return np.repeat(row[:, None, :], size, axis=1), y
 
 
-def noise(n: int, size: int, n_classes: int, rng: np.random.Generator):
-    """Images of uniform noise with uniform labels, both independent; shapes as in :func:`lines`."""
+def noise(n: int, size: int, n_classes: int, rng: np.random.Generator) -> Examples:
+    """Images (n, size, size) of uniform noise with uniform labels, both independent."""
     return rng.integers(256, size=(n, size, size), dtype=np.uint8), rng.integers(n_classes, size=n)
 
 
-def pooled(first, second, rng: np.random.Generator):
-    """All examples of two sets (x, y), in random order."""
-    x, y = (np.concatenate(pair) for pair in zip(first, second, strict=True))
-    order = rng.permutation(len(y))
-    return x[order], y[order]
-
-
-def separated(first, second, n_classes: int, rng: np.random.Generator):
-    """The lower half of the classes from the first set (x, y), the upper half from the second."""
-    low, high = first[1] < n_classes // 2, second[1] >= n_classes // 2
-    return pooled((first[0][low], first[1][low]), (second[0][high], second[1][high]), rng)
-
-
-def polynomials(n: int, rng: np.random.Generator):
-    """Two normal numbers, and every sum of the monomials x₁ᵃ x₂ᵇ with a, b in {0, 1, 2}.
-
-    Returns
-    -------
-    x : ndarray (n, 2) float32
-    y : ndarray (n, 512) float32
-        See :func:`polynomial_values`.
-    """
+def polynomials(n: int, rng: np.random.Generator) -> Examples:
+    """Two normal numbers (n, 2) of float32, and all :func:`polynomial_values` (n, 512) of float32."""
     x = rng.normal(size=(n, 2))
     return x.astype(np.float32), polynomial_values(x).astype(np.float32)
 
 
 def polynomial_values(x: np.ndarray) -> np.ndarray:
-    """All 512 sums of the nine monomials at every point.
+    """All 512 sums (n, 512) of the nine monomials x₁ᵃ x₂ᵇ, with a and b in {0, 1, 2}, at every point (n, 2).
 
-    Parameters
-    ----------
-    x : ndarray (n, 2)
-
-    Returns
-    -------
-    ndarray (n, 512)
-        Column c sums the monomials whose bits are set in c, the first monomial (a = b = 0) being the
-        highest of the nine bits.
+    Column c sums the monomials whose bits are set in c; the highest bit is that of a = b = 0.
 
     >>> polynomial_values(np.array([[2.0, 3.0]]))[0, [256, 1, 257]].tolist()
     [1.0, 36.0, 37.0]
@@ -190,15 +154,8 @@ def polynomial_values(x: np.ndarray) -> np.ndarray:
 
 
 def polynomial_images(n: int, size: int = 28) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures of ``n`` of the polynomials over [−2, 2]² that are not constant, evenly spread over their
-    numbers.
-
-    Returns
-    -------
-    images : ndarray (n, size, size) of uint8
-        Each from its least value, 0, to its largest, 255; x₁ grows downwards, x₂ to the right.
-    numbers : ndarray (n,) of int64
-    """
+    """Pictures (n, size, size) of uint8 of ``n`` polynomials over [−2, 2]² that are not constant, each from its
+    least value, 0, to its largest, 255; and their numbers (n,), evenly spread. x₁ grows downwards."""
     axis = np.linspace(-2, 2, size)
     values = polynomial_values(np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2))
     varied = np.flatnonzero(np.ptp(values, axis=0))

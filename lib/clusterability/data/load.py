@@ -1,4 +1,4 @@
-"""Data sets by name: inputs and what to learn from them, from disk, a download, bundled, or constructed."""
+"""Data sets by name: bundled, from disk, downloaded, or constructed from others."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from clusterability.base import files
+from clusterability.base import files as paths
 from clusterability.base.errors import InputError, reason
 from clusterability.base.files import read_npz
 from clusterability.data.catalogue import KEYS, NONE, RECIPES, Dataset, digest, entry
 
-# torchvision's class, and the folder that its download makes.
-_DOWNLOADS = {
+_DOWNLOADS = {  # torchvision's class, and the folder that its download makes
     "mnist": ("MNIST", "MNIST"),
     "fashion_mnist": ("FashionMNIST", "FashionMNIST"),
     "cifar10": ("CIFAR10", "cifar-10-batches-py"),
@@ -27,7 +26,13 @@ def load(name: str) -> Dataset:
     ``digits`` comes with scikit-learn. MNIST, Fashion-MNIST and CIFAR-10 are looked for, in this
     order, in ``$CLUSTERABILITY_DATA/NAME.npz`` (arrays x_train, y_train, x_test, y_test), in
     ``data/NAME.npz`` of the checkout, and in torchvision's checksummed download, kept in
-    ``data/downloads``. The others are constructed from these, or from nothing, always alike.
+    ``data/downloads``. The others are constructed from these, or from nothing, always alike
+    (C, appendix; P, section 4).
+
+    Parameters
+    ----------
+    name : str
+        One of :data:`clusterability.data.catalogue.ENTRIES`.
 
     Raises
     ------
@@ -38,37 +43,13 @@ def load(name: str) -> Dataset:
     (1437, 8, 8)
     """
     known = entry(name)
-    if known.make is not None:
-        return _constructed(name, [load(source) for source in known.sources])
-    if name == "digits":
-        return _digits()
-    for file in _places(name):
-        if file.is_file():
-            return _from_npz(name, file)
-    try:
-        return _download(name, _download_folder())
-    except (OSError, RuntimeError) as failure:
-        folder = os.environ.get("CLUSTERABILITY_DATA", "$CLUSTERABILITY_DATA (not set)")
-        raise InputError(
-            f"the data set {name!r} was found in none of three places: {folder}/{name}.npz, "
-            f"data/{name}.npz in the checkout, torchvision's download ({reason(failure)})"
-        ) from failure
-
-
-def available(name: str) -> Dataset | None:
-    """The data set if it lies on this machine already, else None; never downloads."""
-    known = entry(name)
-    if known.make is not None:
-        sources = [available(source) for source in known.sources]
-        return None if None in sources else _constructed(name, sources)
-    if name == "digits" or any(file.is_file() for file in _places(name)):
-        return load(name)
-    if not (_download_folder() / _DOWNLOADS[name][1]).is_dir():
-        return None
-    try:
-        return _from_torchvision(name, _download_folder(), fetch=False)
-    except (OSError, RuntimeError):  # the rest of a download that was interrupted
-        return None
+    if known.make is None:
+        return _found(name, fetch=True)
+    sources = [load(source) for source in known.sources]
+    # The name seeds the generator: no two constructed sets share random numbers.
+    rng = np.random.default_rng(np.frombuffer(name.encode(), dtype=np.uint8))
+    train, test = (known.make(split, sources, rng) for split in ("train", "test"))
+    return Dataset(name, *train, *test, known.maximum, _recipe(name, [source.fingerprint for source in sources]))
 
 
 def fingerprint(name: str) -> str | None:
@@ -78,48 +59,52 @@ def fingerprint(name: str) -> str | None:
     """
     if name == NONE:
         return NONE
-    known = entry(name)
-    if known.make is None:
-        return _fingerprint(name, _state(name))
-    sources = [fingerprint(source) for source in known.sources]
+    if entry(name).make is None:
+        places = [*_files(name), _downloads() / _DOWNLOADS[name][1]] if name in _DOWNLOADS else []
+        states = [(str(place), place.stat()) for place in places if place.exists()]
+        return _fingerprint(name, *((place, state.st_mtime_ns, state.st_size) for place, state in states))
+    sources = [fingerprint(source) for source in entry(name).sources]
     return None if None in sources else digest(_recipe(name, sources))
 
 
 @lru_cache
-def _fingerprint(name: str, state: tuple) -> str | None:
-    dataset = available(name)
+def _fingerprint(name: str, *state: tuple) -> str | None:
+    dataset = _found(name, fetch=False)
     return None if dataset is None else dataset.fingerprint
-
-
-def _state(name: str) -> tuple:
-    """What changes when the files of a data set on disk do."""
-    if name not in _DOWNLOADS:
-        return ()
-    places = [place for place in (*_places(name), _download_folder() / _DOWNLOADS[name][1]) if place.exists()]
-    return tuple((str(place), place.stat().st_mtime_ns, place.stat().st_size) for place in places)
 
 
 def _recipe(name: str, sources: list[str]) -> str:
     return f"{name}, recipe {RECIPES}, from {sources}"
 
 
-def _constructed(name: str, sources: list[Dataset]) -> Dataset:
-    # The name seeds the generator: no two constructed sets share random numbers.
-    rng = np.random.default_rng(np.frombuffer(name.encode(), dtype=np.uint8))
-    known = entry(name)
-    train, test = (known.make(split, sources, rng) for split in ("train", "test"))
-    recipe = _recipe(name, [source.fingerprint for source in sources])
-    return Dataset(name, *train, *test, known.maximum or sources[0].maximum, recipe)
+def _found(name: str, *, fetch: bool) -> Dataset | None:
+    """A data set that is not constructed; None if it would have to be downloaded, and is not to be."""
+    if name == "digits":
+        return _digits()
+    for file in _files(name):
+        if file.is_file():
+            return _from_npz(name, file)
+    if not fetch and not (_downloads() / _DOWNLOADS[name][1]).is_dir():
+        return None
+    try:
+        return _from_torchvision(name, _downloads(), fetch=fetch)
+    except (OSError, RuntimeError) as failure:
+        if not fetch:  # the rest of a download that was interrupted
+            return None
+        own = os.environ.get("CLUSTERABILITY_DATA", "$CLUSTERABILITY_DATA (not set)")
+        raise InputError(
+            f"the data set {name!r} was found in none of three places: {own}/{name}.npz, "
+            f"data/{name}.npz in the checkout, torchvision's download ({reason(failure)})"
+        ) from failure
 
 
-def _places(name: str) -> list[Path]:
-    folder = os.environ.get("CLUSTERABILITY_DATA")
-    places = [Path(folder) / f"{name}.npz"] if folder else []
-    return [*places, files.data_folder() / f"{name}.npz"]
+def _downloads() -> Path:
+    return paths.data_folder() / "downloads"
 
 
-def _download_folder() -> Path:
-    return files.data_folder() / "downloads"
+def _files(name: str) -> list[Path]:
+    own = os.environ.get("CLUSTERABILITY_DATA")
+    return [Path(folder) / f"{name}.npz" for folder in (own, paths.data_folder()) if folder]
 
 
 def _from_npz(name: str, path: Path) -> Dataset:
@@ -139,9 +124,9 @@ def _from_npz(name: str, path: Path) -> Dataset:
         if y.min() < 0:
             raise InputError(f"{path} holds the label {y.min()} in y_{split}: labels count from 0")
         arrays[f"y_{split}"] = y.reshape(-1).astype(np.int64)
-    sizes = [arrays[key].shape[1:] for key in ("x_train", "x_test")]
-    if sizes[0] != sizes[1]:
-        raise InputError(f"{path} holds images of shape {sizes[0]} in x_train but {sizes[1]} in x_test")
+    train, test = (arrays[key].shape[1:] for key in ("x_train", "x_test"))
+    if train != test:
+        raise InputError(f"{path} holds images of shape {train} in x_train but {test} in x_test")
     return Dataset(name, **{key: arrays[key] for key in KEYS})
 
 
@@ -152,11 +137,7 @@ def _digits() -> Dataset:
     bunch = load_digits()
     x, y = bunch.images.astype(np.uint8), bunch.target.astype(np.int64)
     x_train, x_test, y_train, y_test = train_test_split(x, y, test_size=0.2, stratify=y, random_state=0)
-    return Dataset("digits", x_train, y_train, x_test, y_test, maximum=16)
-
-
-def _download(name: str, folder: Path) -> Dataset:
-    return _from_torchvision(name, folder, fetch=True)
+    return Dataset("digits", x_train, y_train, x_test, y_test, entry("digits").maximum)
 
 
 def _from_torchvision(name: str, folder: Path, *, fetch: bool) -> Dataset:

@@ -4,29 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import networkx
 import pandas as pd
 
 from clusterability.base.statistics import adjusted
 from clusterability.lesions.lesion import Lesion
 
-SMALL = 12
-"""A sub-module of at most so many neurons, about 5 % of a layer, is small."""
-LEVEL = 0.01
-"""p-values below this are significant, as released: with 100 random lesions, none may cost more."""
-DROP = 0.01
-"""An accuracy lost that is at least this counts as a difference."""
-CORRECTED_LEVEL = 0.05
-"""Of the sub-modules called significant after correction, this share may be false."""
+SMALL = 12  # a sub-module of at most so many neurons, about 5 % of a layer, is small
+LEVEL = 0.01  # p-values below are significant, as released: with 100 random lesions, none may cost more
+DROP = 0.01  # an accuracy lost that is at least this counts as a difference
+CORRECTED_LEVEL = 0.05  # of the sub-modules called significant after correction, this share may be false
 
+# The papers' classes, see :func:`kind`.
 KINDS = ("important", "sig-but-not-diff", "diff-but-not-sig", "prunable", "small", "complete", "other")
-"""The papers' classes, see :func:`kind`."""
-
+# Columns that tell one network's clustering from another's.
 NETWORK = ["dataset", "condition", "pruned", "seed", "n_clusters", "clustering"]
-"""Columns that tell one network's clustering from another's."""
-
+# What conditional lesions of two important sub-modules say, see :func:`dependencies`.
 DEPENDENCIES = ("act as one", "earlier feeds later and others", "later has other sources", "nothing follows")
-"""What conditional lesions of two important sub-modules say, see :func:`dependencies`."""
 
 
 def kind(n_neurons: int, layer_neurons: int, drop: float, significant: bool, p: float) -> str:
@@ -38,8 +31,6 @@ def kind(n_neurons: int, layer_neurons: int, drop: float, significant: bool, p: 
 
     >>> kind(40, 250, drop=0.08, significant=True, p=0.0099)
     'important'
-    >>> kind(40, 250, drop=-0.001, significant=False, p=1.0)
-    'prunable'
     """
     if n_neurons == layer_neurons:
         return "complete"
@@ -51,36 +42,6 @@ def kind(n_neurons: int, layer_neurons: int, drop: float, significant: bool, p: 
     if differs:
         return "diff-but-not-sig"
     return "prunable" if p == 1 else "other"
-
-
-def classified(rows: pd.DataFrame) -> pd.DataFrame:
-    """Lesion rows with their classes.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        Of lesions, see :class:`clusterability.experiments.rows.LesionRow`; or of one network, see :func:`rows_of`.
-
-    Returns
-    -------
-    DataFrame
-        The same rows with ``share`` of the layer; ``drop``; ``kind`` by the released rule; ``q``, p
-        corrected for the number of sub-modules of the network by Benjamini & Hochberg's procedure; and
-        ``corrected_kind``, significant where q is at most :data:`CORRECTED_LEVEL`.
-    """
-    rows = rows.assign(
-        share=rows["n_neurons"] / rows["layer_neurons"],
-        drop=rows["test_accuracy"] - rows["accuracy"],
-        q=rows.groupby([c for c in NETWORK if c in rows] or (lambda _: 0), sort=False)["p"].transform(adjusted),
-    )
-    sizes = list(zip(rows["n_neurons"], rows["layer_neurons"], rows["drop"].round(10), strict=True))
-    released, corrected = rows["released_p"], rows["q"]
-    return rows.assign(
-        kind=[kind(*size, p < LEVEL, p) for size, p in zip(sizes, released, strict=True)],
-        corrected_kind=[
-            kind(*size, q <= CORRECTED_LEVEL, p) for size, q, p in zip(sizes, corrected, released, strict=True)
-        ],
-    )
 
 
 def rows_of(lesions: Sequence[Lesion]) -> pd.DataFrame:
@@ -101,33 +62,51 @@ def rows_of(lesions: Sequence[Lesion]) -> pd.DataFrame:
     )
 
 
-def clusters_that_matter(rows: pd.DataFrame) -> pd.Series:
-    """How many of a network's clusters cost :data:`DROP` of accuracy or more when silenced as a whole.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        See :class:`clusterability.experiments.rows.ClustersRow`.
-    """
-    return rows["cluster_drops"].map(lambda drops: int((drops >= DROP).sum()))
-
-
-def counts(rows: pd.DataFrame, column: str = "kind") -> pd.DataFrame:
-    """Sub-modules of every class, a row a network and clustering.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        As :func:`classified` gives them.
-    column : {"kind", "corrected_kind"}
+def classified(rows: pd.DataFrame) -> pd.DataFrame:
+    """Lesion rows of many networks, or of one as :func:`rows_of` gives them, with their classes.
 
     Returns
     -------
     DataFrame
-        Indexed by :data:`NETWORK`; a column for each of :data:`KINDS`.
+        The same rows with ``share`` of the layer; ``drop``; ``kind`` by the released rule; ``q``, p
+        corrected for the number of sub-modules of the network by Benjamini & Hochberg's procedure; and
+        ``corrected_kind``, significant where q is at most :data:`CORRECTED_LEVEL`.
     """
+    one_network = [column for column in NETWORK if column in rows] or (lambda _: 0)
+    rows = rows.assign(
+        share=rows["n_neurons"] / rows["layer_neurons"],
+        drop=rows["test_accuracy"] - rows["accuracy"],
+        q=rows.groupby(one_network, sort=False)["p"].transform(adjusted),
+    )
+
+    def kinds(significant: pd.Series) -> list[str]:
+        columns = rows["n_neurons"], rows["layer_neurons"], rows["drop"].round(10), significant, rows["released_p"]
+        return [kind(*values) for values in zip(*columns, strict=True)]
+
+    return rows.assign(kind=kinds(rows["released_p"] < LEVEL), corrected_kind=kinds(rows["q"] <= CORRECTED_LEVEL))
+
+
+def clusters_that_matter(rows: pd.DataFrame) -> pd.Series:
+    """How many clusters of every network cost :data:`DROP` of accuracy or more when silenced as a whole."""
+    return rows["cluster_drops"].map(lambda drops: int((drops >= DROP).sum()))
+
+
+def counts(rows: pd.DataFrame, column: str = "kind") -> pd.DataFrame:
+    """Sub-modules of :func:`classified` rows in each of :data:`KINDS`, by "kind" or "corrected_kind", a row for
+    each network and clustering, indexed by :data:`NETWORK`."""
     table = rows.groupby([*NETWORK, column], sort=False).size().unstack(column, fill_value=0)
     return table.reindex(columns=list(KINDS), fill_value=0)
+
+
+def chance(rows: pd.DataFrame, column: str = "kind") -> pd.DataFrame:
+    """How many sub-modules could be important, being neither small nor complete, "tested"; and how many are, of the
+    clusterings, "spectral", and of random ones of the same sizes, "random"; by dataset, condition and pruned."""
+    could = rows[~rows["kind"].isin(["small", "complete"])]
+    groups = NETWORK[:3]
+    tested = could[could["clustering"] == "spectral"].groupby(groups, sort=False).size()
+    important = could.assign(important=could[column] == "important")
+    by_clustering = important.groupby([*groups, "clustering"], sort=False)["important"].sum().unstack("clustering")
+    return pd.DataFrame({"tested": tested, **{name: by_clustering[name] for name in ("spectral", "random")}})
 
 
 def dependencies(pairs: pd.DataFrame, singles: pd.DataFrame) -> pd.DataFrame:
@@ -139,10 +118,8 @@ def dependencies(pairs: pd.DataFrame, singles: pd.DataFrame) -> pd.DataFrame:
 
     Parameters
     ----------
-    pairs : DataFrame
-        Of one network, see :class:`clusterability.experiments.rows.ConditionalRow`.
-    singles : DataFrame
-        As :func:`classified` gives them, of the same network.
+    pairs, singles : DataFrame
+        Rows of conditional lesions, and of single ones as :func:`classified` gives them, of the same network.
 
     Returns
     -------
@@ -152,29 +129,17 @@ def dependencies(pairs: pd.DataFrame, singles: pd.DataFrame) -> pd.DataFrame:
     """
     chosen = _important(singles)
     important = list(zip(chosen["layer"], chosen["cluster"], strict=True))
-    drop = (pairs["given_accuracy"] - pairs["accuracy"]).round(10)
-    matters = (drop >= DROP) & (pairs["released_p"] < LEVEL)
-    names = zip(pairs["layer"], pairs["cluster"], pairs["given_layer"], pairs["given_cluster"], strict=True)
-    tested = {
-        ((layer, cluster), (given_layer, given_cluster)): (d, m)
-        for (layer, cluster, given_layer, given_cluster), d, m in zip(names, drop, matters, strict=True)
-    }
-    lines = []
-    for earlier in important:
-        for later in important:
-            if earlier[0] >= later[0]:
-                continue
-            earlier_drop, earlier_matters = tested[earlier, later]
-            later_drop, later_matters = tested[later, earlier]
-            lines.append(
-                {
-                    "earlier": earlier,
-                    "later": later,
-                    "earlier_drop": earlier_drop,
-                    "later_drop": later_drop,
-                    "dependency": DEPENDENCIES[earlier_matters + 2 * later_matters],
-                }
-            )
+    drops = (pairs["given_accuracy"] - pairs["accuracy"]).round(10)
+    matters = (drops >= DROP) & (pairs["released_p"] < LEVEL)
+    module, given = (zip(pairs[f"{of}layer"], pairs[f"{of}cluster"], strict=True) for of in ("", "given_"))
+    names = list(zip(module, given, strict=True))
+    drop, matter = (dict(zip(names, column, strict=True)) for column in (drops, matters))
+    lines = [
+        (a, b, drop[a, b], drop[b, a], DEPENDENCIES[matter[a, b] + 2 * matter[b, a]])
+        for a in important
+        for b in important
+        if a[0] < b[0]
+    ]
     return pd.DataFrame(lines, columns=["earlier", "later", "earlier_drop", "later_drop", "dependency"])
 
 
@@ -182,39 +147,15 @@ def _important(singles: pd.DataFrame) -> pd.DataFrame:
     return singles[(singles["kind"] == "important") & (singles["clustering"] == "spectral")]
 
 
-def dependency_graph(found: pd.DataFrame, singles: pd.DataFrame) -> networkx.DiGraph:
-    """The dependencies of :func:`dependencies` that say something, as arrows from earlier to later.
+def dependency_graph(found: pd.DataFrame, singles: pd.DataFrame):
+    """The :func:`dependencies` that say something, as arrows with a ``dependency`` from earlier to later, in a
+    graph of networkx; nodes are the important sub-modules (layer, cluster) with ``layer`` and ``drop``."""
+    import networkx  # here, for only this needs it
 
-    Nodes are the important sub-modules (layer, cluster) with ``layer`` and ``drop``; arrows have a
-    ``dependency``.
-    """
     graph = networkx.DiGraph()
-    chosen = _important(singles)
-    for row in chosen.itertuples():
+    for row in _important(singles).itertuples():
         graph.add_node((row.layer, row.cluster), layer=row.layer, drop=row.drop)
     for row in found.itertuples():
         if row.dependency != "nothing follows":
             graph.add_edge(row.earlier, row.later, dependency=row.dependency)
     return graph
-
-
-def chance(rows: pd.DataFrame, column: str = "kind") -> pd.DataFrame:
-    """Important sub-modules of the clusterings beside those of random clusterings of the same sizes.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        As :func:`classified` gives them.
-
-    Returns
-    -------
-    DataFrame
-        Indexed by dataset, condition and pruned: how many sub-modules could be important, being neither
-        small nor complete, ``tested``; and how many are, ``spectral`` and ``random``, over all networks.
-    """
-    could = rows[~rows["kind"].isin(["small", "complete"])]
-    groups = NETWORK[:3]
-    tested = could[could["clustering"] == "spectral"].groupby(groups, sort=False).size()
-    important = could.assign(important=could[column] == "important")
-    by_clustering = important.groupby([*groups, "clustering"], sort=False)["important"].sum().unstack("clustering")
-    return pd.DataFrame({"tested": tested, **{name: by_clustering[name] for name in ("spectral", "random")}})

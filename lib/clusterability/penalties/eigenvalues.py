@@ -32,38 +32,20 @@ _MOST_STEPS = 4  # of LOBPCG, before the exact solver is asked
 
 @dataclass
 class Basis:
-    """Where the next search for eigenvectors starts.
+    """Where the next search for eigenvectors starts; both tensors are (N, n_inner, k + 1)."""
 
-    Attributes
-    ----------
-    vectors : Tensor (N, n_inner, k + 1)
-        Orthonormal columns on the layers of one parity, see :func:`smallest_eigenpairs`.
-    step : Tensor (N, n_inner, k + 1)
-        The direction in which they last moved; zeros at first.
-    """
-
-    vectors: Tensor
-    step: Tensor
+    vectors: Tensor  # orthonormal columns on the layers of one parity, see :func:`smallest_eigenpairs`
+    step: Tensor  # the direction in which they last moved; zeros at first
 
 
 @dataclass
 class Eigenpairs:
-    """Smallest nontrivial eigenvalues of N networks' normalized Laplacians.
+    """Smallest nontrivial eigenvalues of N networks' normalized Laplacians."""
 
-    Attributes
-    ----------
-    values : Tensor (N, k) ascending, in [0, 1]
-    scaled : list of Tensor (N, neurons, k), a layer each
-        D^(−1/2) v for the unit eigenvectors v; 0 at isolated neurons.
-    basis : Basis
-    n_vertices : Tensor (N,)
-        Neurons that are not isolated.
-    """
-
-    values: Tensor
-    scaled: list[Tensor]
+    values: Tensor  # (N, k) ascending, in [0, 1]
+    scaled: list[Tensor]  # (N, neurons, k), a layer each: D^(−1/2) v for unit eigenvectors v; 0 at isolated neurons
     basis: Basis
-    n_vertices: Tensor
+    n_vertices: Tensor  # (N,) neurons that are not isolated
 
 
 def smallest_eigenpairs(
@@ -76,20 +58,10 @@ def smallest_eigenpairs(
     neurons: exactly, or, given the ``start`` of a moment ago, by LOBPCG (Knyazev, 2001). Weights change
     so slowly in training that one of its steps a training step is nearly always enough.
 
-    Parameters
-    ----------
-    weights : sequence of Tensor (N, out, in)
-    n_eigenvalues : int
-    offset : float
-        Share of the mean degree that is added to every degree. Small groups of neurons then cost
-        nearly as much when they are cut off as when they are not (regularized spectral clustering:
-        Chaudhuri, Chung & Tsiatas, 2012; Zhang & Rohe, 2018). 0: the papers' Laplacian.
-    start : Basis, optional
-
-    Raises
-    ------
-    InputError
-        Fewer than one eigenvalue, or more than the graph has below 1.
+    Weights are (N, out, in). ``offset``, in mean degrees, is added to every degree: small groups of neurons then
+    cost nearly as much when they are cut off as when they are not (regularized spectral clustering: Chaudhuri,
+    Chung & Tsiatas, 2012; Zhang & Rohe, 2018); 0: the papers' Laplacian. InputError for fewer than one eigenvalue,
+    or more than the graph has below 1.
 
     >>> [weights] = [torch.block_diag(torch.ones(2, 2), torch.ones(2, 2))]
     >>> smallest_eigenpairs([weights[None]], 1).values.round(decimals=4).abs().tolist()
@@ -131,18 +103,8 @@ def smallest_eigenpairs(
 
 
 def eigenvalue_gradient(weights: Sequence[Tensor], pairs: Eigenpairs, *, offset: float = 0.0) -> list[Tensor]:
-    """Derivative of the sum of the eigenvalues by every weight; 0 where the weight is 0.
-
-    Parameters
-    ----------
-    weights : sequence of Tensor (N, out, in)
-    pairs : Eigenpairs
-        Of these weights, with this offset.
-
-    Returns
-    -------
-    list of Tensor (N, out, in)
-    """
+    """Derivative (N, out, in), a layer each, of the sum of the eigenvalues by every weight, given these weights'
+    ``pairs`` with this offset; 0 where the weight is 0."""
     by_degree = [((1 - pairs.values)[:, None] * u.square()).sum(2) for u in pairs.scaled]
     if offset:  # a weight also moves every other degree, by its part in the mean
         shift = offset * sum(d.sum(1) for d in by_degree) / pairs.n_vertices.clamp(min=1)

@@ -13,22 +13,11 @@ from torch import Tensor
 
 
 def assigned_cut(weights: Sequence[Tensor], members: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-    """n-cut of given groups, and its derivative by every weight.
+    """n-cut (N,) of given groups, and its derivative by every weight (N, out, in), a layer each.
 
     With V a group's volume and I twice the weight inside it, a weight inside a group has the derivative
-    −2 (V − I) / V², one between two groups the sum of their I / V²; times the weight's sign.
-
-    Parameters
-    ----------
-    weights : sequence of Tensor (N, out, in)
-    members : sequence of Tensor (N, neurons, n_groups), a layer each
-        1 at every neuron's group, else 0.
-
-    Returns
-    -------
-    ncut : Tensor (N,)
-        Groups without volume count nothing.
-    gradients : list of Tensor (N, out, in)
+    −2 (V − I) / V², one between two groups the sum of their I / V²; times the weight's sign. ``members``
+    (N, neurons, n_groups), a layer each, are 1 at every neuron's group, else 0. Groups without volume count nothing.
 
     >>> joined = [torch.ones(1, 2, 2)]
     >>> apart = torch.eye(2)[None]

@@ -24,7 +24,7 @@ class ClusterabilityPenalty:
         For k + 1 clusters, k.
     offset : float
         Share of the mean degree that is added to every degree, so that small groups are not worth
-        cutting off; 0: the papers' Laplacian. See :func:`clusterability.penalties.eigenvalues.smallest_eigenpairs`.
+        cutting off (regularized spectral clustering: Zhang & Rohe, 2018); 0: the papers' Laplacian.
     halved : bool
         Pass on half the derivative, as the released experiments did: their λ = 0.1 is 0.05 without.
 
@@ -92,13 +92,8 @@ class _MeanEigenvalue(torch.autograd.Function):
 
 
 def linear_weights(model: nn.Module) -> list[Tensor]:
-    """Weights of a model's linear layers, in the order in which it lists them.
-
-    Raises
-    ------
-    InputError
-        No linear layer, one without weights yet, or another layer with a weight matrix or kernel.
-    """
+    """Weights of a model's linear layers, in the order in which it lists them; InputError if it has none, one has no
+    weights yet, or another layer has a weight matrix or kernel."""
     weights = []
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear):
