@@ -10,6 +10,7 @@ run: install
 	$(call copy_of_the_book,build/run)
 	$(BIN)/clusterability run --all --stored --jobs 2 --output build/run/book
 	$(BIN)/clusterability run live --output build/run/book
+	printf '  - caption: On this machine\n    chapters:\n      - file: book/live\n' >> build/run/_toc.yml
 	$(BOOK) build/run
 	@echo "The book: $(CURDIR)/build/run/_build/html/index.html"
 	@echo "Trained on this machine, just now: $(CURDIR)/build/run/_build/html/book/live.html"
@@ -21,7 +22,7 @@ run: install
 # Every figure at a small size on bundled data, from nothing: a check of everything, not of the papers.
 quick: install
 	$(call copy_of_the_book,build/quick)
-	$(BIN)/clusterability run --all --preset quick --jobs 2 --output build/quick/book
+	CLUSTERABILITY_STORE=quick $(BIN)/clusterability run --all --preset quick --jobs 2 --output build/quick/book
 	$(BOOK) build/quick
 	@echo "The quick book: $(CURDIR)/build/quick/_build/html/index.html"
 

@@ -1,16 +1,19 @@
 """The book's notebooks are stored cleanly. tests/test_quick_presets_*.py run them."""
 
 import re
+import shutil
 
 import nbformat
 import pytest
 
 from clusterability import notebooks
+from clusterability import report as figures
 from clusterability.base import files as paths
 from clusterability.base.errors import InputError
 from helpers import code_cells
 
 PAGES = notebooks.pages()
+BOOK = paths.project_root() / "book"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -95,3 +98,48 @@ def test_every_figure_is_in_the_table_of_contents():
     contents = (paths.project_root() / "_toc.yml").read_text()
     for page in PAGES:
         assert f"book/{page.name}" in contents
+
+
+def test_a_new_page_is_written_from_the_template_and_runs(project, monkeypatch):
+    for name in ("templates", "conditions.toml", "presets.toml"):
+        source = BOOK / name
+        (project / "book").mkdir(exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, project / "book" / name)
+    shutil.copytree(BOOK.parent / "data" / "results", project / "data" / "results")
+    shutil.copy(BOOK.parent / "data" / "published.csv", project / "data")
+    path = notebooks.new("my-page", "Do wide networks cluster?")
+    page = notebooks.find("my-page")
+    assert (page.path, page.title) == (path, "Do wide networks cluster?")
+    monkeypatch.setattr(figures.Page, "figure", lambda self, *_: None)
+    monkeypatch.setenv("CLUSTERABILITY_STORE", "custom")
+    small = {
+        "datasets": ["digits"],
+        "n_replicates": 1,
+        "hidden": [12],
+        "epochs": 1,
+        "pruning_epochs": 1,
+        "n_shuffles": 2,
+    }
+    names = {}
+    for cell in code_cells(nbformat.read(path, as_version=4)):
+        exec(cell.source, names)
+        names |= small
+    assert (project / "data" / "local" / "results" / "custom" / "my-page.csv").is_file()
+
+
+@pytest.mark.parametrize(("name", "words"), [("My page", "'My page'"), ("taken", "'taken' is there")])
+def test_a_new_page_needs_a_name_of_its_own(project, name, words):
+    (project / "book" / "templates").mkdir(parents=True)
+    (project / "book" / "taken.ipynb").write_text("{}")
+    with pytest.raises(InputError, match=words):
+        notebooks.new(name, "Title")
+    shutil.rmtree(project / "book")
+    with pytest.raises(InputError, match="no book here"):
+        notebooks.new("mine", "Title")
+
+
+@pytest.mark.parametrize("name", ["live", "page"])
+def test_templates_are_clean(name):
+    content = nbformat.read(BOOK / "templates" / f"{name}.ipynb", as_version=4)
+    assert all(cell.execution_count is None and not cell.outputs for cell in code_cells(content))
+    assert nbformat.validate(content) is None

@@ -21,6 +21,7 @@ _PUBLIC = {
     "Training": "training.spec",
     "NetworkSpec": "training.spec",
     "train": "training.train",
+    "pruned": "training.pruning",
     "Measurement": "clustering.measure",
     # pages
     "Page": "report.page",

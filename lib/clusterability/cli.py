@@ -111,6 +111,16 @@ def normalize(paths) -> None:
 
 
 @main.command()
+@click.argument("name", metavar="NAME")
+@click.option("--title", default="A new page", show_default=True, help="Its heading.")
+def new(name, title) -> None:
+    """Write book/NAME.ipynb, a page to fill in."""
+    from clusterability import notebooks
+
+    click.echo(notebooks.new(name, title))
+
+
+@main.command()
 @click.argument("network", metavar="NETWORK")
 @click.option("--clusters", default=12, show_default=True, help="Number of clusters.")
 @click.option("--shuffles", default=50, show_default=True, help="Random networks to compare with.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -47,12 +48,32 @@ def figures() -> dict[str, Notebook]:
 
 
 def find(name: str) -> Notebook:
-    """The figure of that name; InputError if there is none."""
+    """The figure of that name, or "live", the page that is trained on the spot; InputError if there is none."""
     known = figures()
+    live = files.project_root() / "book" / "templates" / "live.ipynb"
+    if name == "live" and live.is_file():
+        return _read(live)
     if name not in known:
         choice = ", ".join(known) or "none, for there is no book here"
         raise InputError(f"no figure is called {name!r}: choose from {choice}")
     return known[name]
+
+
+def new(name: str, title: str) -> Path:
+    """Write the notebook of a new page from the template; InputError for a name that is taken or no name."""
+    folder = files.project_root() / "book"
+    target = folder / f"{name}.ipynb"
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
+        raise InputError(f"no page can be called {name!r}: small letters, digits and single hyphens are needed")
+    if target.exists():
+        raise InputError(f"the page {name!r} is there already")
+    if not (folder / "templates").is_dir():
+        raise InputError("there is no book here: run this in a checkout of the Clusterability Companion")
+    content = nbformat.read(folder / "templates" / "page.ipynb", as_version=4)
+    text = nbformat.writes(content).replace("NAME", name).replace("TITLE", title)
+    with files.written_whole(target) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+    return target
 
 
 def _read(path: Path) -> Notebook:

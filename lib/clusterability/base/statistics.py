@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.special
@@ -16,12 +16,12 @@ _ROUNDING = 1e-12  # relative size of what n-cuts of the same graph and labels d
 class Sample(NamedTuple):
     """Mean, sample standard deviation and size of a sample, or arrays of those of several."""
 
-    mean: ArrayLike
-    sd: ArrayLike
-    n: ArrayLike
+    mean: Any
+    sd: Any
+    n: Any
 
     @classmethod
-    def of(cls, values: ArrayLike) -> Sample:
+    def of(cls, values: np.ndarray) -> Sample:
         """Summary of at least two values."""
         return cls(np.mean(values), np.std(values, ddof=1), len(values))
 
@@ -36,7 +36,8 @@ def cohens_d_interval(a: Sample, b: Sample, confidence: float = 0.95) -> tuple[n
     normal samples of equal variance (Cumming & Finch, 2001)."""
     scale, tail = np.sqrt(1 / a.n + 1 / b.n), (1 - confidence) / 2
     t, freedom = cohens_d(a, b) / scale, a.n + b.n - 2
-    return tuple(scale * scipy.special.nctdtrinc(freedom, share, t) for share in (1 - tail, tail))
+    low, high = (scale * scipy.special.nctdtrinc(freedom, share, t) for share in (1 - tail, tail))
+    return low, high
 
 
 def difference_p(a: Sample, b: Sample, alternative: str = "two-sided") -> np.ndarray:

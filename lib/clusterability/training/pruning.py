@@ -55,6 +55,16 @@ def magnitude_mask(weights: Tensor, sparsity: float) -> Tensor:
     return (weights.abs() > thresholds.reshape(-1, *[1] * (weights.ndim - 1))).to(weights.dtype)
 
 
+def pruned(weights: Sequence[np.ndarray], sparsity: float) -> list[np.ndarray]:
+    """Weights (out, in) of one network, of which the smallest of every layer are set to zero.
+
+    >>> pruned([np.array([[1.0, -4.0], [3.0, 2.0]])], 0.5)[0].tolist()
+    [[0.0, -4.0], [3.0, 0.0]]
+    """
+    check_sparsity(sparsity)
+    return [weight * magnitude_mask(torch.from_numpy(weight)[None], sparsity)[0].numpy() for weight in weights]
+
+
 @dataclass
 class PruningMasks:
     """The weights that stay, through one phase of pruning."""
