@@ -142,6 +142,7 @@ def computed_from_nothing(figure, home, monkeypatch):
     text = "".join(o.data.get("text/html", "") for c in code_cells(content) for o in c.outputs if "data" in o)
     assert text
     assert "<td>needs " not in text, "a claim lacks its conditions"
+    assert ("A small run" in content.cells[0].source) is not figure.last
     return notebook
 
 

@@ -251,8 +251,9 @@ def test_run_refuses_names_and_types_before_anything_runs(tmp_path, arguments, w
 def test_run_all_gives_a_preset_to_the_figures_that_have_it(tmp_path, monkeypatch):
     executed = {}
 
-    def execute(notebook, values, folder):
+    def execute(notebook, values, folder, note):
         executed[notebook.name] = values
+        assert not note
         return folder / notebook.path.name
 
     monkeypatch.setattr("clusterability.notebooks.execute", execute)

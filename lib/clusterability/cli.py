@@ -85,14 +85,15 @@ def run(figures, everything, parameters, preset, stored, jobs, output) -> None:
     for notebook in chosen:
         own = {name: text for name, text in given.items() if name in notebook.parameters or not everything}
         its_preset = preset if not everything or preset in presets(notebook.name) else ""
-        work.append((notebook, notebooks.values_of(notebook, own, its_preset)))
+        note = "A small run on bundled data, not at the papers' scale." if its_preset == "quick" else ""
+        work.append((notebook, notebooks.values_of(notebook, own, its_preset), note))
     folder = (output or files.project_root() / "build" / "runs").resolve()
     if stored:
         os.environ["CLUSTERABILITY_STORE"] = "none"
     done = (
         notebooks.execute_all(work, folder, jobs)
         if jobs > 1
-        else (notebooks.execute(notebook, values, folder) for notebook, values in work)
+        else (notebooks.execute(notebook, values, folder, note) for notebook, values, note in work)
     )
     for path in done:
         click.echo(path)

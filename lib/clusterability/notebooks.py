@@ -144,11 +144,12 @@ def _typed(name: str, kind: str, value: Any) -> Any:
     return value
 
 
-def execute(notebook: Notebook, values: Mapping[str, Any], folder: Path) -> Path:
+def execute(notebook: Notebook, values: Mapping[str, Any], folder: Path, note: str = "") -> Path:
     """Run a notebook with ``folder`` as its working directory and store it there, executed.
 
     The file appears only when the run has succeeded, and holds nothing that differs between two
-    runs of the same numbers. What the notebook writes to standard error, its progress, is shown.
+    runs of the same numbers. What the notebook writes to standard error, its progress, is shown. A ``note`` stands
+    below its title.
 
     Raises
     ------
@@ -169,18 +170,20 @@ def execute(notebook: Notebook, values: Mapping[str, Any], folder: Path) -> Path
             if failure.ename == InputError.__name__:
                 raise InputError(failure.evalue) from failure
             raise
-        normalize(temporary)
+        normalize(temporary, note)
     return target
 
 
-def execute_all(jobs: Sequence[tuple[Notebook, Mapping[str, Any]]], folder: Path, n_workers: int) -> Iterator[Path]:
+def execute_all(
+    jobs: Sequence[tuple[Notebook, Mapping[str, Any], str]], folder: Path, n_workers: int
+) -> Iterator[Path]:
     """Run notebooks, several at a time, those last that sum up others; tell which are done and what time is left."""
     started, done = time.monotonic(), 0
     first = [job for job in jobs if job[0].paper and not job[0].last]
     os.environ["TQDM_DISABLE"] = "1"  # bars of several notebooks would overwrite each other
     with ProcessPoolExecutor(n_workers, get_context("spawn")) as pool:
         for group in (first, [job for job in jobs if job not in first]):
-            running = {pool.submit(execute, notebook, values, folder): notebook for notebook, values in group}
+            running = {pool.submit(execute, job[0], job[1], folder, job[2]): job[0] for job in group}
             for future in as_completed(running):
                 done += 1
                 left = (time.monotonic() - started) * (len(jobs) - done) / done
@@ -188,11 +191,14 @@ def execute_all(jobs: Sequence[tuple[Notebook, Mapping[str, Any]]], folder: Path
                 yield future.result()
 
 
-def normalize(path: Path) -> None:
+def normalize(path: Path, note: str = "") -> None:
     """Drop from a stored notebook what differs between two runs of the same numbers, or between
     machines: times, paths, progress, the kernel's own version. Values injected below a hidden parameters cell
-    are hidden too."""
+    are hidden too. A ``note`` is added below the title."""
     content = nbformat.read(path, as_version=4)
+    if note:
+        first = next(cell for cell in content.cells if cell.cell_type == "markdown")
+        first.source = re.sub(r"(?m)^# .*$", lambda title: f"{title.group()}\n\n**{note}**", first.source, count=1)
     content.metadata.pop("papermill", None)
     content.metadata.pop("widgets", None)
     content.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
