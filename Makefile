@@ -35,9 +35,9 @@ lint: install
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-# Rows that the tests keep, computed again, and one at the papers' size.
+# Rows that the tests keep, computed again.
 golden: install
-	CLUSTERABILITY_GOLDEN=1 $(BIN)/python -m pytest -n 0 tests/test_golden.py
+	$(BIN)/python -m pytest -n 0 tests/test_golden.py
 
 book: install
 	$(BOOK) .

@@ -83,6 +83,13 @@ def test_a_network_is_measured_without_the_book(environment, tmp_path):
     assert "No module named 'papermill'" in absent.stderr
 
 
+def test_commands_of_the_book_name_the_extra_they_need(environment, tmp_path):
+    refused = run(environment, tmp_path, "clusterability", "list")
+    assert refused.returncode == 2
+    assert "pip install 'clusterability[book]'" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 def test_the_version_is_the_projects(environment, tmp_path):
     show = "import clusterability; print(clusterability.__version__, clusterability.__file__)"
     for command in (["python", "-c", show], ["clusterability", "--version"]):

@@ -31,12 +31,21 @@ def main() -> None:
     """Do neural networks fall into clusters? Re-execute the book's figures, or measure a network."""
 
 
+def _notebooks():
+    """The module of the book's notebooks; what it needs does not come with the library alone."""
+    try:
+        from clusterability import notebooks
+    except ModuleNotFoundError as failure:
+        raise InputError(
+            f"the book's notebooks need the package {failure.name}: pip install 'clusterability[book]'"
+        ) from failure
+    return notebooks
+
+
 @main.command("list")
 def list_figures() -> None:
     """List the figures: name, paper, title."""
-    from clusterability import notebooks
-
-    known = notebooks.figures()
+    known = _notebooks().figures()
     if not known:
         raise InputError("there is no book here: run this in a checkout of the Clusterability Companion")
     width = max(map(len, known))
@@ -68,9 +77,10 @@ def run(figures, everything, parameters, preset, stored, jobs, output) -> None:
     Rows that are stored already are not computed again; a run that was stopped goes on where it
     stopped. The paths of the executed notebooks are printed.
     """
-    from clusterability import notebooks
     from clusterability.base import files
     from clusterability.experiments.grid import presets
+
+    notebooks = _notebooks()
 
     if everything == bool(figures):
         raise InputError("name the figures to run, or give --all (see: clusterability list)")
@@ -105,10 +115,8 @@ def run(figures, everything, parameters, preset, stored, jobs, output) -> None:
 )
 def normalize(paths) -> None:
     """Drop from notebooks what differs between two runs of the same numbers."""
-    from clusterability import notebooks
-
     for path in paths:
-        notebooks.normalize(path)
+        _notebooks().normalize(path)
 
 
 @main.command()
@@ -116,9 +124,7 @@ def normalize(paths) -> None:
 @click.option("--title", default="A new page", show_default=True, help="Its heading.")
 def new(name, title) -> None:
     """Write book/NAME.ipynb, a page to fill in."""
-    from clusterability import notebooks
-
-    click.echo(notebooks.new(name, title))
+    click.echo(_notebooks().new(name, title))
 
 
 @main.command()
