@@ -307,7 +307,7 @@ def test_untrained_convolutional_networks_need_no_data(project, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"datasets": ["polynomials"]}, "Polynomials.*no images"), ({"blocks": []}, "batch_norm"),
+        ({"datasets": ["polynomials"]}, "polynomials.*no images"), ({"blocks": []}, "batch_norm"),
         ({"blocks": [[6]]}, "one convolution"), ({"measurement": Measurement(19)}, "19 clusters"),
         ({"conditions": {"Drop": {"convolution_dropout": [0.1]}}}, "3 convolutions"),
     ],
