@@ -145,3 +145,33 @@ def test_clusters_are_numbered_in_the_order_in_which_they_appear():
         labels, _ = kmeans(points, 7, n_init=2, seed=seed)
         _, first = np.unique(labels, return_index=True)
         assert_array_equal(first, np.sort(first))
+
+
+def points_with_far_ones(seed, distance):
+    """Five blobs, and three points so far out that in single precision the blobs would be one point."""
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(5, 4)) * 3
+    near = centres[rng.integers(5, size=200)] + rng.normal(size=(200, 4))
+    far = rng.normal(size=(3, 4))
+    return np.vstack([near, distance * far / np.linalg.norm(far, axis=1, keepdims=True)])
+
+
+@pytest.mark.parametrize("distance", [1e3, 1e5, 1e7])
+@pytest.mark.parametrize("seed", range(3))
+def test_far_points_do_not_hide_the_clusters_of_all_others(seed, distance):
+    points = points_with_far_ones(seed, distance)
+    labels, inertia = kmeans(points, 8, n_init=10, seed=seed)
+    assert_allclose(inertia, inertia_of(points, labels), rtol=1e-6)
+    with threadpool_limits(1):
+        near = KMeans(5, n_init=10, random_state=seed).fit(points[:-3]).inertia_
+    assert inertia <= 1.01 * near  # each far point has a cluster of its own, which costs nothing
+
+
+@pytest.mark.parametrize("make_points", [blobs, spectral_points, lambda seed: points_with_far_ones(seed, 1e7)])
+@pytest.mark.parametrize("exponent", [-400, -30, 30, 400])
+def test_powers_of_two_change_no_label(make_points, exponent):
+    points = make_points(0)
+    labels, inertia = kmeans(points, 8, n_init=3, seed=0)
+    scaled_labels, scaled_inertia = kmeans(np.ldexp(points, exponent), 8, n_init=3, seed=0)
+    assert_array_equal(scaled_labels, labels)
+    assert scaled_inertia == np.ldexp(inertia, 2 * exponent)
