@@ -1,3 +1,5 @@
+import hashlib
+import time
 from itertools import product
 
 import numpy as np
@@ -10,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from clusterability.base.errors import InputError
 from clusterability.clustering.kmeans import kmeans
+from clusterability.clustering.ncut import ncut
 from clusterability.clustering.spectral import embedding
 from clusterability.graphs.layered import LayeredGraph
 from helpers import random_network
@@ -175,3 +178,62 @@ def test_powers_of_two_change_no_label(make_points, exponent):
     scaled_labels, scaled_inertia = kmeans(np.ldexp(points, exponent), 8, n_init=3, seed=0)
     assert_array_equal(scaled_labels, labels)
     assert scaled_inertia == np.ldexp(inertia, 2 * exponent)
+
+
+def nearly_dead_pair(size):
+    """A graph in four groups, with two hidden neurons that are joined to each other only, by a weight of ``size``."""
+    rng = np.random.default_rng(0)
+    matrices = []
+    for i, o in [(32, 24), (24, 24), (24, 16)]:
+        same = np.arange(o)[:, None] * 4 // o == np.arange(i) * 4 // i
+        matrices.append(rng.random((o, i)) * (same + 0.05))
+    matrices[0][0], matrices[1][:, 0], matrices[1][5], matrices[2][:, 5] = [0] * 4
+    matrices[1][5, 0] = size
+    return LayeredGraph.of(matrices).without_isolated()[0]
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-4, 1e-8, 1e-10, 1e-14, 1e-31, 1e-100, 1e-300, 1e-318])
+def test_a_nearly_dead_component_takes_one_cluster_and_hides_no_other(size):
+    graph = nearly_dead_pair(size)
+    labels, _ = kmeans(embedding(graph, 5), 5, 25, 0)
+    assert_array_equal(labels, kmeans(embedding(nearly_dead_pair(1.0), 5), 5, 25, 0)[0])
+    assert round(ncut(graph, labels), 4) == 0.5224
+
+
+@pytest.mark.parametrize("size", [1e-2, 1e-5, 1e-8, 1e-11, 1e-14])
+def test_beside_far_points_inertia_is_scikit_learn_s_or_less(size):
+    points = embedding(nearly_dead_pair(size), 12)
+    labels, inertia = kmeans(points, 12, 200, 0)
+    assert_allclose(inertia, inertia_of(points, labels), rtol=1e-9)
+    with threadpool_limits(1):
+        theirs = inertia_of(points, KMeans(12, n_init=50, random_state=0).fit(points).labels_)
+    assert inertia <= theirs * (1 + 1e-9)
+
+
+def test_duplicates_end_the_search_at_once():
+    points = np.repeat(np.random.default_rng(0).normal(size=(6, 12)), 300, axis=0)
+    kmeans(points, 12, 1, 0)
+    began = time.thread_time()
+    assert kmeans(points, 12, 25, 0)[1] < 1e-20
+    assert time.thread_time() - began < 1  # 3 s if points that coincide but for rounding are moved about
+
+
+@pytest.mark.parametrize(
+    ("make_points", "k", "digest"),
+    [
+        (blobs, 9, "8f1dac01bb78d8e6"),
+        (blobs, 4, "bae95307fe39c2e9"),
+        (spectral_points, 8, "5e06b0e3ec439ca2"),
+        (heavy_tailed_points, 8, "411718babb471fb9"),
+    ],
+)
+def test_labels_are_those_of_single_precision_where_it_tells_points_apart(make_points, k, digest):
+    # Computed before there was a path of double precision.
+    labels = [kmeans(make_points(seed), k, 5, seed)[0] for seed in range(4)]
+    assert hashlib.sha256(np.concatenate(labels).astype(np.int8)).hexdigest()[:16] == digest
+
+
+@pytest.mark.parametrize("points", [[[np.nan], [0.0]], [[np.inf], [0.0]]])
+def test_points_that_are_nowhere_are_refused(points):
+    with pytest.raises(InputError, match="NaN or infinite"):
+        kmeans(np.array(points), 1, 1, 0)

@@ -1,12 +1,15 @@
 """k-means: greedy k-means++ starts, Lloyd's iterations, the best of many starts.
 
 Compiled, and without locks, so that threads can cluster several graphs at a time. The distances of 64
-points to one centre are computed together, which fills the processor's vector units. Points are compared in
-single precision where that tells them apart. It does not where a few lie so far out that all others look alike,
-as those of a nearly dead component do: there all is computed anew in double precision, from differences.
+points to one centre are computed together, which fills the processor's vector units.
+
+Single precision is enough but where a few points lie so far out that all others look alike, as the vertices of
+a nearly dead component do: there all is computed anew in double precision, from differences.
 """
 
 from __future__ import annotations
+
+import math
 
 import numba
 import numpy as np
@@ -16,8 +19,8 @@ from clusterability.base.errors import InputError
 _BLOCK = 64  # points whose distances are computed together
 _MAX_ITERATIONS = 300
 _TOLERANCE = 1e-4  # of the mean variance of a coordinate: centres that move less have settled
-# Rounding in single precision costs a point some 4e-7 of its squared distance from the mean at most. Where the
-# inertia is below this share of the sum of these, that is no longer small beside what is left to minimize.
+# In single precision, assignments may cost some 1e-6 of the squared distances from the mean more than they need:
+# much beside an inertia below this share of these distances, so that clusters may have been lost.
 _SMALLEST_SHARE = 1e-4
 
 
@@ -45,7 +48,7 @@ def kmeans(points: np.ndarray, n_clusters: int, n_init: int, seed: int) -> tuple
     Raises
     ------
     InputError
-        Fewer than one cluster or start, or more clusters than points.
+        Fewer than one cluster or start, more clusters than points, or points that are not finite.
 
     >>> labels, inertia = kmeans(np.array([[0.0], [0.2], [5.0], [5.2]]), 2, n_init=3, seed=0)
     >>> labels.tolist(), round(inertia, 6)
@@ -57,20 +60,22 @@ def kmeans(points: np.ndarray, n_clusters: int, n_init: int, seed: int) -> tuple
     if n_init < 1:
         raise InputError(f"{n_init} starts of k-means: at least 1 is needed")
     size = np.abs(points).max()
-    if not np.isfinite(size):
+    if not math.isfinite(size):
         raise InputError("points that are NaN or infinite cannot be clustered")
-    exponent = int(np.frexp(size)[1])  # by a power of two nothing is rounded, and no square overflows
-    points = np.ascontiguousarray(np.ldexp(points, -exponent), dtype=np.float64)
+    exponent = max(-1000, min(math.frexp(size)[1], 1000))
+    points = points * 2.0**-exponent  # a power of two rounds nothing; no square overflows
     centred = points - points.mean(axis=0)  # distances stay, and lose less to rounding
     n_candidates = 2 + int(np.log(n_clusters))
     draws = np.random.default_rng(seed).random((n_init, n_clusters, n_candidates))
-    tolerance = _TOLERANCE * centred.var(axis=0).mean()
-    labels, inertia = _best_of(centred, _columns(centred, np.float32), draws, tolerance)
-    if inertia < _SMALLEST_SHARE * np.square(centred).sum():
+    variance = centred.var(axis=0).mean()
+    columns = _columns(centred, np.float32)
+    labels, inertia = _best_of(np.ascontiguousarray(centred), columns, draws, _TOLERANCE * variance)
+    if inertia < _SMALLEST_SHARE * variance * points.size:
+        exponent -= 400  # no square underflows either
+        points = np.ascontiguousarray(points * 2.0**400)  # not centred: that would round all but the far ones
         labels, inertia = _best_of(points, _columns(points, np.float64), draws, 0.0)
-    inertia = float(np.ldexp(inertia, 2 * exponent))
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[inverse], inertia
+    return np.argsort(np.argsort(first))[inverse], inertia * 2.0**exponent * 2.0**exponent
 
 
 def _columns(points: np.ndarray, dtype: type) -> np.ndarray:
@@ -83,14 +88,10 @@ def _columns(points: np.ndarray, dtype: type) -> np.ndarray:
 
 @numba.njit(cache=True, nogil=True)
 def _best_of(points, columns, draws, tolerance):
-    """The start of least inertia; columns of double precision ask for all of it."""
     best_labels, best_inertia = np.empty(0, np.int64), np.inf
     for start in range(draws.shape[0]):
         centres = _plus_plus(points, columns, draws[start])
-        if columns.itemsize == 8:
-            labels, inertia = _lloyd_by_differences(points, columns, centres)
-        else:
-            labels, inertia = _lloyd(points, columns, centres, tolerance)
+        labels, inertia = _lloyd(points, columns, centres, tolerance)
         if inertia < best_inertia:
             best_labels, best_inertia = labels, inertia
     return best_labels, best_inertia
@@ -171,6 +172,7 @@ def _nearest(columns, centres, halves, best, nearest, scores):
 
 @numba.njit(cache=True, nogil=True)
 def _lloyd(points, columns, centres, tolerance):
+    """Columns of double precision ask for distances from differences, and sums that hold nothing that has left."""
     n, d = points.shape
     n_clusters = centres.shape[0]
     sums, counts = np.zeros((n_clusters, d)), np.zeros(n_clusters, np.int64)
@@ -178,10 +180,23 @@ def _lloyd(points, columns, centres, tolerance):
     nearest = np.zeros(columns.shape[1], np.int32)
     best, scores = np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32)
     halves = np.empty(n_clusters, np.float32)
+    single = columns.itemsize == 4
+    distances, potential = np.empty((0 if single else n_clusters, columns.shape[1]), columns.dtype), np.inf
     for _ in range(_MAX_ITERATIONS):
-        for j in range(n_clusters):
-            halves[j] = 0.5 * np.sum(centres[j] ** 2)
-        _nearest(columns, centres.astype(np.float32), halves, best, nearest, scores)
+        if single:
+            for j in range(n_clusters):
+                halves[j] = 0.5 * np.sum(centres[j] ** 2)
+            _nearest(columns, centres.astype(np.float32), halves, best, nearest, scores)
+        else:
+            for j in range(n_clusters):
+                _squared_distances(columns, centres[j], distances[j])
+            last, potential = potential, 0.0
+            for i in range(n):
+                nearest[i] = np.argmin(distances[:, i])
+                potential += distances[nearest[i], i]
+            if potential >= last:
+                break
+            sums[:], counts[:], labels[:] = 0, 0, -1
         changed = False
         for i in range(n):  # only points that moved change the sums: few, after some iterations
             new, old = nearest[i], labels[i]
@@ -209,34 +224,6 @@ def _lloyd(points, columns, centres, tolerance):
         for f in range(d):
             difference = points[i, f] - sums[labels[i], f] / counts[labels[i]]
             inertia += difference * difference
-    return labels, inertia
-
-
-@numba.njit(cache=True, nogil=True)
-def _lloyd_by_differences(points, columns, centres):
-    """As :func:`_lloyd`, to the end: no sum holds a point that has left its cluster, and nothing is expanded."""
-    n, d = points.shape
-    n_clusters = centres.shape[0]
-    labels, distances = np.full(n, -1, np.int64), np.empty((n_clusters, columns.shape[1]))
-    sums, counts = np.empty((n_clusters, d)), np.empty(n_clusters, np.int64)
-    inertia = np.inf
-    for _ in range(_MAX_ITERATIONS):
-        for j in range(n_clusters):
-            _squared_distances(columns, centres[j], distances[j])
-        sums[:], counts[:] = 0, 0
-        changed, inertia = False, 0.0
-        for i in range(n):
-            new = np.argmin(distances[:, i])
-            changed |= new != labels[i]
-            labels[i] = new
-            sums[new] += points[i]
-            counts[new] += 1
-            inertia += distances[new, i]
-        if not changed:
-            break
-        _refill_empty(points, centres, labels, sums, counts)
-        for j in range(n_clusters):
-            centres[j] = sums[j] / counts[j]
     return labels, inertia
 
 
