@@ -15,6 +15,7 @@ from torch import nn
 
 from clusterability.cli import main
 from clusterability.experiments.store import Numbers, _kinds
+from clusterability.networks.mlp import Stack
 
 
 def random_network(sizes, rng, density=1.0, dtype=np.float64):
@@ -62,6 +63,11 @@ def networks(draw, max_width=7, connected=False):
     if connected:
         assume((dense_adjacency(matrices).sum(axis=0) > 0).all())
     return matrices
+
+
+def untrained_stack(architecture, generators):
+    """Perceptrons before their first step, one a generator."""
+    return Stack.of([architecture.untrained(generator) for generator in generators])
 
 
 def invoke(*arguments):

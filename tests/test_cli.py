@@ -15,10 +15,10 @@ from clusterability.clustering.measure import Measurement, measure
 from clusterability.experiments.grid import presets
 from clusterability.graphs.layered import LayeredGraph
 from clusterability.networks.files import read_matrices
-from clusterability.networks.mlp import MLP, initialize
+from clusterability.networks.mlp import MLP
 from clusterability.notebooks import figures, pages
 from clusterability.training.pruning import magnitude_mask
-from helpers import code_cells, invoke, refused
+from helpers import code_cells, invoke, refused, untrained_stack
 
 KEYS = ["ncut", "shuffled_mean", "shuffled_sd", "z", "p", "effective_clusters", "negligible_clusters", "in_out_ratio",
         "vertices", "labels"]  # fmt: skip
@@ -96,7 +96,7 @@ def test_a_state_dict_as_users_keep_it(in_folder, kind):
 
 
 def test_null_models_differ_on_a_sparse_network(in_folder):
-    stack = initialize(MLP((30, 20, 20, 5)), [torch.Generator().manual_seed(0)])
+    stack = untrained_stack(MLP((30, 20, 20, 5)), [torch.Generator().manual_seed(0)])
     save_npz("net.npz", [(w * magnitude_mask(w, 0.8))[0].numpy() for w in stack.weights])
     layer, nonzero = measured("net.npz"), measured("net.npz", "--null", "nonzero")
     assert layer["ncut"] == nonzero["ncut"]

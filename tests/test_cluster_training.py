@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from clusterability.base.errors import InputError
-from clusterability.networks.mlp import MLP, initialize, logits, rescale
+from clusterability.networks.mlp import MLP, logits, rescale
 from clusterability.penalties.eigenvalues import smallest_eigenpairs
 from clusterability.penalties.module import ClusterabilityPenalty
 from clusterability.training.loop import Randomness
 from clusterability.training.train import NetworkSpec, Training, train, untrained
-from helpers import sequential
+from helpers import sequential, untrained_stack
 
 SMALL = MLP((64, 24, 20, 10))
 SHORT = Training(epochs=2, pruning_epochs=2)
@@ -91,7 +91,7 @@ def test_a_halved_derivative_is_that_of_half_the_strength(digits):
 
 def some_stack(seeds=(0, 1)):
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    stack = initialize(SMALL, generators)
+    stack = untrained_stack(SMALL, generators)
     for bias in stack.biases:
         bias.normal_(generator=generators[0])
     return stack

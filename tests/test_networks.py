@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clusterability.base.errors import InputError
-from clusterability.networks.mlp import MLP, Stack, gradients, initialize, linear, logits
+from clusterability.networks.mlp import MLP, Stack, gradients, linear, logits
 from clusterability.networks.network import glorot_uniform
-from helpers import sequential
+from helpers import sequential, untrained_stack
 
 
 def generators(n, first=0):
@@ -19,7 +19,7 @@ def generators(n, first=0):
 
 def random_stack(sizes, n_networks, seed=0):
     """Networks with biases too, so that their part is seen."""
-    stack = initialize(MLP(sizes), generators(n_networks, seed))
+    stack = untrained_stack(MLP(sizes), generators(n_networks, seed))
     generator = torch.Generator().manual_seed(seed + 100)
     return Stack(stack.weights, [torch.randn(b.shape, generator=generator) * 0.1 for b in stack.biases])
 
@@ -158,10 +158,10 @@ def test_glorot_weights_have_their_bounds_and_variance(fan_out, fan_in):
 
 
 def test_untrained_networks_have_zero_biases_and_follow_their_own_generator():
-    stack = initialize(MLP((6, 5, 4)), generators(3))
+    stack = untrained_stack(MLP((6, 5, 4)), generators(3))
     assert [tuple(w.shape) for w in stack.weights] == [(3, 5, 6), (3, 4, 5)]
     assert all((bias == 0).all() for bias in stack.biases)
-    alone = initialize(MLP((6, 5, 4)), generators(1, first=2))
+    alone = untrained_stack(MLP((6, 5, 4)), generators(1, first=2))
     for together, single in zip(stack.weights, alone.weights, strict=True):
         assert torch.equal(together[2], single[0])
         assert not torch.equal(together[0], together[1])

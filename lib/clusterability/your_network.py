@@ -253,6 +253,8 @@ def lesion(
     InputError
         A network that cannot be read, does not fit the data set, or has fewer connected neurons than clusters.
     """
+    import pandas as pd
+
     from clusterability.data import load as data
     from clusterability.data.catalogue import entry
     from clusterability.lesions import importance
@@ -272,4 +274,4 @@ def lesion(
     modules = sub_modules(labels)
     tell = progress(len(modules)) if progress else lambda: None
     made = single_lesions(on_test, modules, n_controls, seed, workers=available_cores(), progress=lambda _: tell())
-    return importance.classified(importance.rows_of(made))
+    return importance.classified(pd.DataFrame(map(importance.row_of, made)))

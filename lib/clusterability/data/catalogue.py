@@ -163,6 +163,7 @@ for _pair in [tuple(_names.split()) for _names in _pairs]:
 RECIPES = 1  # counts the changes of what constructed sets contain
 NONE = "none"  # in place of a data set's name: the network is not trained on anything
 TITLES = {**{name: known.title for name, known in ENTRIES.items()}, NONE: "Untrained"}  # for readers
+BASES = {**{name: known.base for name, known in ENTRIES.items()}, NONE: NONE}  # see Entry.base
 
 
 def entry(name: str) -> Entry:

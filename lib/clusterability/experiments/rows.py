@@ -18,7 +18,7 @@ from clusterability.experiments.grid import Run
 from clusterability.experiments.store import Exact, Numbers
 from clusterability.graphs.graph import Graph
 from clusterability.graphs.layered import LayeredGraph
-from clusterability.lesions.importance import SMALL
+from clusterability.lesions.importance import SMALL, row_of
 from clusterability.lesions.lesion import (
     Lesion,
     LesionedNetwork,
@@ -263,18 +263,11 @@ def _pairs(run: Run, network: TrainedNetwork, dataset: Dataset, tell: Tell) -> I
 
 def _lesion(run: Run, network: TrainedNetwork, lesion: Lesion) -> dict:
     return {
+        **row_of(lesion),
         "n_clusters": run.measurement.n_clusters,
-        "layer": lesion.module.layer,
-        "cluster": lesion.module.cluster,
-        "n_neurons": len(lesion.module.neurons),
-        "layer_neurons": len(lesion.module.candidates),
         "test_accuracy": network.scores["test_accuracy"],
-        "accuracy": lesion.accuracy,
         "control_mean": lesion.controls.mean(),
         "control_sd": lesion.controls.std(),
-        "z": lesion.z,
-        "released_p": lesion.released_p,
-        "p": lesion.p,
         "n_controls": run.n_controls,
     }
 

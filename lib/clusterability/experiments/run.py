@@ -22,14 +22,14 @@ from tqdm import tqdm
 from clusterability.base import files
 from clusterability.base.errors import InputError
 from clusterability.data import load as data
-from clusterability.data.catalogue import NONE, Dataset, entry
+from clusterability.data.catalogue import BASES, NONE, Dataset, entry
 from clusterability.data.constructed import as_bytes
 from clusterability.experiments import store
 from clusterability.experiments.grid import KEY_VERSION, Run
 from clusterability.experiments.rows import KINDS
 from clusterability.networks.network import States
 from clusterability.training.checkpoint import Checkpoint, load_states, save_states
-from clusterability.training.spec import SHARED_IN_STACK, NetworkSpec
+from clusterability.training.spec import NetworkSpec
 from clusterability.training.train import train, untrained
 
 
@@ -125,7 +125,7 @@ def described(rows: pd.DataFrame) -> pd.DataFrame:
 
 def on_base(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows in which a variant of a data set, as its Halves, goes by the name of the data set itself."""
-    return rows.assign(dataset=rows["dataset"].map(lambda name: entry(name).base or name))
+    return rows.assign(dataset=rows["dataset"].map(BASES))
 
 
 def changes(rows: pd.DataFrame, columns: Sequence[str], phases: Mapping[str, tuple[int, int]]) -> pd.DataFrame:
@@ -223,13 +223,8 @@ def _compute(figure: str, runs: Sequence[Run], device: str, recompute: bool) -> 
         by_network.setdefault(run.network, []).append(run)
     kind = KINDS[runs[0].kind]
 
-    def together(spec: NetworkSpec) -> tuple:
-        """What networks must share to train in one stack."""
-        shared = (getattr(spec.training, name) for name in SHARED_IN_STACK)
-        return spec.dataset, spec.architecture.name, *shared
-
     with _Bar(len(by_network)) as bar:
-        for _, group in groupby(sorted(by_network, key=together), key=together):
+        for _, group in groupby(sorted(by_network, key=NetworkSpec.shared_in_stack), key=NetworkSpec.shared_in_stack):
             specs = list(group)
             dataset = None if specs[0].dataset == NONE else data.load(specs[0].dataset)
             keep = sorted({run.epoch for spec in specs for run in by_network[spec]})

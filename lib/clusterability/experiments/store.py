@@ -77,25 +77,26 @@ def _kinds(row_type: type) -> dict[str, Any]:
     return {column: hints[column] for column in row_type.COLUMNS.split()}
 
 
-def _texts(path: Path, row_type: type) -> list[dict[str, str]]:
-    """The rows of a table as they stand; none if there is no such file.
-
-    Raises
-    ------
-    InputError
-        The file is empty or lacks a column.
-    """
+def _is_table(path: Path, row_type: type) -> bool:
+    """Whether there is such a file; InputError if it is empty or lacks a column."""
     if not path.is_file():
+        return False
+    with path.open(newline="", encoding="utf-8") as file:
+        present = next(csv.reader(file), [])
+    if not present:
+        raise InputError(f"{path} is no table of results: it is empty")
+    missing = [column for column in _kinds(row_type) if column not in present]
+    if missing:
+        raise InputError(f"{path} is no table of results: it lacks the column {missing[0]!r}")
+    return True
+
+
+def _texts(path: Path, row_type: type) -> list[dict[str, str]]:
+    """The rows of a table as they stand; none if there is no such file."""
+    if not _is_table(path, row_type):
         return []
     with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        present = reader.fieldnames
-        if not present:
-            raise InputError(f"{path} is no table of results: it is empty")
-        missing = [column for column in _kinds(row_type) if column not in present]
-        if missing:
-            raise InputError(f"{path} is no table of results: it lacks the column {missing[0]!r}")
-        return [{column: line[column] for column in _kinds(row_type)} for line in reader]
+        return [{column: line[column] for column in _kinds(row_type)} for line in csv.DictReader(file)]
 
 
 def read(tables: Iterable[Path], row_type: type) -> pd.DataFrame:
@@ -107,9 +108,11 @@ def read(tables: Iterable[Path], row_type: type) -> pd.DataFrame:
     as_text = {column: str for column, kind in kinds.items() if kind in (str, Numbers)}
     absent = {column: [""] for column in kinds if column not in as_text}
     for path in tables:
-        if not _texts(path, row_type):
+        if not _is_table(path, row_type):
             continue
         table = pd.read_csv(path, dtype=as_text, keep_default_na=False, na_values=absent)[list(kinds)]
+        if table.empty:
+            continue
         parts.append(table[~table["key"].isin(known)])
         known |= set(table["key"])
     rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(kinds))

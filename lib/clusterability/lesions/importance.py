@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -44,26 +44,23 @@ def kind(n_neurons: int, layer_neurons: int, drop: float, significant: bool, p: 
     return "prunable" if p == 1 else "other"
 
 
-def rows_of(lesions: Sequence[Lesion]) -> pd.DataFrame:
-    """One network's lesions as rows that :func:`classified` takes."""
-    return pd.DataFrame(
-        {
-            "layer": lesion.module.layer,
-            "cluster": lesion.module.cluster,
-            "n_neurons": len(lesion.module.neurons),
-            "layer_neurons": len(lesion.module.candidates),
-            "test_accuracy": lesion.before,
-            "accuracy": lesion.accuracy,
-            "z": lesion.z,
-            "released_p": lesion.released_p,
-            "p": lesion.p,
-        }
-        for lesion in lesions
-    )
+def row_of(lesion: Lesion) -> dict[str, Any]:
+    """A lesion as one of the rows that :func:`classified` takes."""
+    return {
+        "layer": lesion.module.layer,
+        "cluster": lesion.module.cluster,
+        "n_neurons": len(lesion.module.neurons),
+        "layer_neurons": len(lesion.module.candidates),
+        "test_accuracy": lesion.before,
+        "accuracy": lesion.accuracy,
+        "z": lesion.z,
+        "released_p": lesion.released_p,
+        "p": lesion.p,
+    }
 
 
 def classified(rows: pd.DataFrame) -> pd.DataFrame:
-    """Lesion rows of many networks, or of one as :func:`rows_of` gives them, with their classes.
+    """Lesion rows of many networks, or of one as :func:`row_of` gives them, with their classes.
 
     Returns
     -------

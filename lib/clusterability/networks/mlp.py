@@ -95,7 +95,12 @@ class MLP:
 
 @dataclass
 class Stack:
-    """Parameters of N networks of one architecture."""
+    """Parameters of N networks of one architecture.
+
+    >>> stack = Stack.of([MLP((4, 3, 2)).untrained(torch.Generator().manual_seed(0))])
+    >>> [tuple(w.shape) for w in stack.weights]
+    [(1, 3, 4), (1, 2, 3)]
+    """
 
     weights: list[Tensor]  # (N, out, in) float32, a layer each
     biases: list[Tensor]  # (N, out) float32, a layer each
@@ -118,16 +123,6 @@ class Stack:
         """A copy of one network."""
         weights, biases = ([p[index].cpu().numpy().copy() for p in part] for part in (self.weights, self.biases))
         return TrainedNetwork(weights, biases, scores)
-
-
-def initialize(architecture: MLP, generators: Sequence[torch.Generator]) -> Stack:
-    """A stack of untrained networks, one a generator.
-
-    >>> stack = initialize(MLP((4, 3, 2)), [torch.Generator().manual_seed(0)])
-    >>> [tuple(w.shape) for w in stack.weights]
-    [(1, 3, 4), (1, 2, 3)]
-    """
-    return Stack.of([architecture.untrained(generator) for generator in generators])
 
 
 # PyTorch sends float32 products on the CPU to MKL, which uses half of the vector width on AMD

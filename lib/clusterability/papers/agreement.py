@@ -7,9 +7,10 @@ import pandas as pd
 
 from clusterability.base.statistics import Sample, adjusted, cohens_d, cohens_d_interval, difference_p, equivalence_p
 from clusterability.clustering.ncut import n_starts
-from clusterability.data.catalogue import ENTRIES, NONE, TITLES
+from clusterability.data.catalogue import NONE, TITLES
 from clusterability.experiments import store
 from clusterability.experiments.rows import NetworkRow
+from clusterability.experiments.run import on_base
 from clusterability.papers import published
 from clusterability.papers.words import STATES
 
@@ -103,10 +104,7 @@ def _comparable(figures: list[str], architecture: str) -> pd.DataFrame:
         epochs, pruning_epochs = _EPOCHS[architecture]
         full = (rows["epochs"] == epochs) & (rows["pruning_epochs"] == pruning_epochs)
         rows = rows[full | (rows["dataset"] == NONE)]
-    rows = rows.assign(
-        dataset=rows["dataset"].map(lambda name: (ENTRIES[name].base if name in ENTRIES else None) or name),
-        condition=rows["condition"].replace(_SAME),
-    )
+    rows = on_base(rows.assign(condition=rows["condition"].replace(_SAME)))
     return rows.drop_duplicates(_NETWORK)
 
 

@@ -85,7 +85,7 @@ def _heat_maps(tables: dict[str, pd.DataFrame], across: str, upwards: str, heigh
 @drawing
 def conditional_importance(networks: Sequence[tuple[str, pd.DataFrame]]) -> Figure:
     """Accuracy lost by one sub-module's lesion when another is silent already: a heat map a network, of its name
-    and its rows of the schema :data:`clusterability.experiments.store.CONDITIONAL`."""
+    and its rows, see :class:`clusterability.experiments.rows.ConditionalRow`."""
     tables = {}
     for name, rows in networks:
         pairs = rows.assign(lost=100 * (rows["given_accuracy"] - rows["accuracy"]))

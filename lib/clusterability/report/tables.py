@@ -11,6 +11,7 @@ from IPython.display import HTML
 from clusterability.base.statistics import adjusted
 from clusterability.data.catalogue import TITLES, entry
 from clusterability.graphs.channels import ChannelGraph
+from clusterability.graphs.layered import LayeredGraph
 from clusterability.lesions import importance
 from clusterability.papers.claims import Claim
 from clusterability.papers.published import PLACE
@@ -216,14 +217,9 @@ def clusters(weights: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> HTM
         Cluster of every neuron, an array a layer; −1 for isolated neurons.
     """
     n_clusters = 1 + max(int(layer.max()) for layer in labels)
-    volume, inside = np.zeros(n_clusters), np.zeros(n_clusters)
-    for weight, before, after in zip(weights, labels[:-1], labels[1:], strict=True):
-        out, into = np.nonzero(weight)
-        size = np.abs(weight[out, into])
-        np.add.at(volume, before[into], size)
-        np.add.at(volume, after[out], size)
-        same = before[into] == after[out]
-        np.add.at(inside, before[into][same], 2 * size[same])
+    one_hot = (np.concatenate(labels)[:, None] == np.arange(n_clusters)).astype(float)
+    graph = LayeredGraph.of(weights)
+    volume, inside = graph.degree @ one_hot, graph.within(one_hot)
     lines = []
     for cluster in np.argsort(-volume, kind="stable"):
         line = {

@@ -89,7 +89,7 @@ class Training:
         return self.epochs + (self.pruning_epochs if pruned else 0)
 
 
-SHARED_IN_STACK = ("epochs", "pruning_epochs", "batch_size", "learning_rate", "initial_sparsity",
+_SHARED_IN_STACK = ("epochs", "pruning_epochs", "batch_size", "learning_rate", "initial_sparsity",
                    "final_sparsity", "mask_interval", "regrowth", "cluster_eigenvalues",
                    "cluster_interval", "cluster_offset", "cut_groups")  # fmt: skip
 """Fields of :class:`Training` in which networks of one stack must agree; the others may differ."""
@@ -134,6 +134,10 @@ class NetworkSpec:
             raise InputError(
                 f"batch_size {size}: of {n_examples} examples it leaves a batch of one, which cannot be normalized"
             )
+
+    def shared_in_stack(self) -> tuple:
+        """What networks must agree in to train as one stack."""
+        return self.dataset, self.architecture.name, *(getattr(self.training, name) for name in _SHARED_IN_STACK)
 
     def as_dict(self) -> dict:
         """Plain nested dictionary, without the fields of ``training`` that have their default value.

@@ -22,7 +22,7 @@ from clusterability.training.checkpoint import Checkpoint
 from clusterability.training.cnn import ImageLearner
 from clusterability.training.loop import Learner, Progress, Randomness
 from clusterability.training.mlp import StackLearner
-from clusterability.training.spec import SHARED_IN_STACK, NetworkSpec, Training
+from clusterability.training.spec import NetworkSpec, Training
 
 __all__ = ["NetworkSpec", "Training", "train", "untrained"]
 
@@ -94,11 +94,10 @@ def train(
     on_cpu = torch.device(device).type == "cpu"
     alike: dict[tuple, list[int]] = {}  # positions of networks that can take their steps together
     for position, spec in enumerate(specs):
-        shared = (getattr(spec.training, name) for name in SHARED_IN_STACK)
-        alike.setdefault((spec.architecture, *shared), []).append(position)
+        alike.setdefault(spec.shared_in_stack(), []).append(position)
     stacks, data = [], {}
-    for (architecture, *_), positions in alike.items():
-        learner = _LEARNERS[type(architecture)]
+    for positions in alike.values():
+        learner = _LEARNERS[type(specs[positions[0]].architecture)]
         size = min(learner.stack_size, stack_size or (1 if on_cpu else learner.stack_size))
         stacks += [(learner, positions[i : i + size]) for i in range(0, len(positions), size)]
         if learner not in data:
