@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -51,6 +52,35 @@ def test_kernel_norms_are_numpy_s(norm, n_units, n_positions, seed):
     expected = [[definitions[norm](k) for k in row] for row in kernel]
     assert_allclose(kernel_norms(kernel, norm), expected)
     assert_allclose(kernel_norms(kernel[..., 0, 0], norm), np.abs(kernel[..., 0, 0]))
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("exponent", [-900, 900])
+def test_kernel_norms_scale_with_their_kernels_however_far(norm, exponent):
+    kernel = np.random.default_rng(0).normal(size=(3, 4, 3, 3))
+    kernel[0] *= 1e-200  # beside others, too
+    expected = np.ldexp(kernel_norms(kernel, norm), exponent)
+    assert (expected[1:] > 0).all()
+    assert_array_equal(kernel_norms(np.ldexp(kernel, exponent), norm)[1:], expected[1:])
+    assert_allclose(kernel_norms(kernel, norm)[0], kernel_norms(kernel[0:1] * 1e200, norm)[0] * 1e-200)
+
+
+@pytest.mark.parametrize("factor", [1e-60, 1e80])
+def test_models_in_double_precision_are_measured_at_every_scale(factor):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(20, 16), nn.ReLU(), nn.Linear(16, 8)).double()
+    here = measure(channel_graph(trace(model, (20,))), Measurement(3, 2), 0)
+    for parameter in model.parameters():
+        parameter.data *= factor
+    there = measure(channel_graph(trace(model, (20,))), Measurement(3, 2), 0)
+    assert_allclose([there.ncut, *there.shuffled_ncuts], [here.ncut, *here.shuffled_ncuts], rtol=1e-12)
+
+
+def test_a_model_of_weights_too_large_to_be_added_up_is_refused():
+    model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)).double()
+    nn.init.constant_(model[0].weight, 1e308)
+    with pytest.raises(InputError, match="too large"):
+        channel_graph(trace(model, (4,)))
 
 
 def test_norms_that_there_are_not_are_refused():

@@ -188,6 +188,7 @@ def test_matrices_that_are_no_network_are_refused_by_name(matrices, names):
         (with_entry(np.nan), "NaN"),
         (with_entry(-1), "negative"),
         (with_entry(2), "not symmetric"),
+        (np.full((3, 3), 1e308), "too large"),
     ],
 )
 def test_adjacencies_that_are_no_graph_are_refused(adjacency, names):

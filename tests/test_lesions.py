@@ -243,3 +243,10 @@ def test_a_lesion_beside_another_shares_its_random_sets():
 def test_networks_that_do_not_fit_are_an_input_error(sizes, message):
     with pytest.raises(InputError, match=message):
         check_fits(random_network(sizes, np.random.default_rng(0)), 6, 4)
+
+
+@pytest.mark.parametrize("factor", [1e39, 1e-60])
+def test_networks_beyond_single_precision_are_refused_instead_of_scored_as_zero_or_infinite(factor):
+    weights, biases, x, y = example()
+    with pytest.raises(InputError, match="single precision"):
+        LesionedNetwork([weight.astype(float) * factor for weight in weights], biases, x, y)

@@ -98,11 +98,22 @@ def test_more_shuffles_keep_the_earlier_ones():
     assert_array_equal(few.shuffled_ncuts, many.shuffled_ncuts[:3])
 
 
-@pytest.mark.parametrize("factor", [4.0, 2.0**-20])
+@pytest.mark.parametrize("factor", [4.0, 2.0**-20, 2.0**-900, 2.0**900])
 def test_the_result_does_not_depend_on_the_scale_of_weights(factor):
     # A power of 4 and its root are exact in binary, so not even rounding differs.
     matrices = random_network([30, 20, 10], np.random.default_rng(3), density=0.4)
     assert_same(measured(matrices, 4, 4), measured([factor * matrix for matrix in matrices], 4, 4))
+
+
+@pytest.mark.parametrize("factor", [1e-300, 1e-60, 1e80, 1e300])
+def test_at_far_scales_only_rounding_differs(factor):
+    matrices = random_network([30, 20, 10], np.random.default_rng(3), density=0.4)
+    here, there = measured(matrices, 4, 4), measured([factor * matrix for matrix in matrices], 4, 4)
+    for own, other in zip(here.labels, there.labels, strict=True):
+        assert_array_equal(own, other)
+    assert_allclose([there.ncut, *there.shuffled_ncuts], [here.ncut, *here.shuffled_ncuts], rtol=1e-12)
+    assert_allclose(there.z, here.z, rtol=1e-9)
+    assert there.p == here.p
 
 
 def test_isolated_neurons_do_not_matter():

@@ -195,7 +195,7 @@ def measure(network, clusters, shuffles, seed, null_model, as_json, **options) -
     click.echo(f"cluster sizes  {sizes}  (by volume: {result.effective_clusters:.1f} effective clusters)")
     if result.negligible_clusters:
         dead = f"clusters of next to no volume: {result.negligible_clusters}"
-        click.echo(f"beware         {dead} (dead neurons; the n-cut says little about the others)")
+        click.echo(f"beware         {dead} (dead neurons, which leave fewer to the others)")
 
 
 @main.command()

@@ -186,7 +186,11 @@ def channel_graph(
             connections.append(Connection(units, _norms(layer, norm), _reads(layer, first, sum(sizes))).trimmed())
     if not any(connection.entries.any() for connection in connections):
         raise InputError(f"the {part} part of the model has no edge: none of its layers reads another one of it")
-    return ChannelGraph(tuple(layers[index].name for index in chosen), tuple(sizes), tuple(connections))
+    graph = ChannelGraph(tuple(layers[index].name for index in chosen), tuple(sizes), tuple(connections))
+    with np.errstate(over="ignore"):
+        if not np.isfinite(graph.degree.sum()):
+            raise InputError("the model holds weights too large to be added up")
+    return graph
 
 
 def check_part(part: str | None) -> None:
@@ -207,13 +211,15 @@ def kernel_norms(kernel: np.ndarray, norm: str = "induced") -> np.ndarray:
     """
     check_norm(norm)
     behind = tuple(range(2, kernel.ndim))
+    sizes = np.abs(kernel, dtype=np.float64)
     if norm == "frobenius":
-        return np.sqrt(np.square(kernel, dtype=np.float64).sum(behind))
+        exponent = np.frexp(sizes.max(behind, keepdims=True))[1]  # so that no square leaves the range of numbers
+        squares = np.square(np.ldexp(sizes, -exponent)).sum(behind)
+        return np.ldexp(np.sqrt(squares), exponent.reshape(squares.shape))
     if norm == "induced" and kernel.ndim > 4:
         raise InputError(
             f"the induced norm is one of matrices, not of kernels with {kernel.ndim - 2} axes: choose another"
         )
-    sizes = np.abs(kernel, dtype=np.float64)
     return sizes.sum(2).max(2) if norm == "induced" and kernel.ndim == 4 else sizes.sum(behind)
 
 

@@ -101,6 +101,9 @@ class MatrixGraph(Graph):
             raise InputError("the adjacency holds weights that are negative, NaN or infinite")
         if matrix.nnz and abs(matrix - matrix.T).max() > 1e-9 * matrix.max():
             raise InputError("the adjacency is not symmetric: edges must weigh the same in both directions")
+        with np.errstate(over="ignore"):
+            if not np.isfinite(matrix.sum()):
+                raise InputError("the adjacency holds weights too large to be added up")
         return cls(matrix)
 
     @property

@@ -70,8 +70,8 @@ class Layer:
     name: str  # path of the module; "input"
     kind: str  # "input", "convolution" or "linear"
     n_units: int
-    # (n_units, positions / groups, ...) of float32: weights by unit and position of the channel read; behind
-    # these, kernels or flattened areas. None for the input.
+    # (n_units, positions / groups, ...) of float32, or float64 if the model is: weights by unit and position of
+    # the channel read; behind these, kernels or flattened areas. None for the input.
     kernel: np.ndarray | None = None
     groups: int = 1  # of equally many units that read equally many positions, each group its own
     # For every layer that is read, by index, which of its units stands at each position; −1: none.
@@ -285,7 +285,8 @@ class _Walk:
     def _layer(self, node: fx.Node, kind: str, weight: torch.Tensor, flow: _Flow, groups: int = 1) -> _Flow:
         if any(layer.name == node.target for layer in self.layers):
             raise self._unknown(node, "a layer that is run twice")
-        kernel = weight.detach().float().cpu().numpy()
+        exact = weight.detach() if weight.dtype == torch.float64 else weight.detach().float()
+        kernel = exact.cpu().numpy()
         index, n_units = len(self.layers), len(kernel)
         self.layers.append(Layer(node.target, kind, n_units, kernel, groups, flow.sources, position_scale=flow.scale))
         self.layer_at[node] = index

@@ -75,7 +75,7 @@ class LesionedNetwork:
     Raises
     ------
     InputError
-        A network that does not fit the examples, or without hidden layers.
+        A network that does not fit the examples, is without hidden layers, or leaves the range of single precision.
     """
 
     def __init__(
@@ -90,6 +90,14 @@ class LesionedNetwork:
         for weight, bias in zip(self.weights, self.biases, strict=True):
             self.sums.append(linear(self.activations[-1][None], weight, bias)[0])
             self.activations.append(self.sums[-1].relu())
+        vanished = any(
+            weight.any() and not single.any() for weight, single in zip(weights, self.weights, strict=True)
+        )
+        if vanished or not self.sums[-1].isfinite().all():
+            raise InputError(
+                "the network's weights or outputs are beyond single precision, in which lesions are scored: "
+                "it holds numbers from 1e-38 to 3e38"
+            )
         self.labels = torch.as_tensor(y, device=device)
         self.class_sizes = torch.bincount(self.labels)
 
