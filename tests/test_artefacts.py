@@ -6,9 +6,9 @@ import pytest
 from clusterability.base.errors import InputError
 from clusterability.clustering.measure import Measurement, measure
 from clusterability.data import load as datasets
+from clusterability.experiments import compute, store
 from clusterability.experiments import grid as experiments
 from clusterability.experiments import run as running
-from clusterability.experiments import store
 from clusterability.graphs.layered import LayeredGraph
 from clusterability.training.train import Training
 
@@ -44,7 +44,7 @@ def test_kept_weights_are_those_that_were_measured(project, monkeypatch):
     [row] = running.run("figure", [run]).to_dict("records")
     weights = running.weights("figure", run)
     assert measure(LayeredGraph.of(weights), Measurement(3, 0), 0).ncut == pytest.approx(row["ncut"])
-    monkeypatch.setattr(running, "train", lambda *a, **k: pytest.fail("trained again"))
+    monkeypatch.setattr(compute, "train", lambda *a, **k: pytest.fail("trained again"))
     monkeypatch.setattr(datasets, "load", lambda name: pytest.fail("data are asked for"))
     for again, first in zip(running.weights("figure", run), weights, strict=True):
         np.testing.assert_array_equal(again, first)

@@ -13,6 +13,7 @@ from clusterability.base import files as paths
 from clusterability.base.errors import InputError
 from clusterability.clustering.measure import Measurement, measure
 from clusterability.data import load as datasets
+from clusterability.experiments import compute
 from clusterability.experiments import grid as experiments
 from clusterability.experiments import run as running
 from clusterability.networks.cnn import CNN
@@ -258,7 +259,7 @@ def test_rows_of_convolutional_networks_are_computed_once(project, digits, monke
     def forbidden(*arguments, **options):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(running, "train", lambda specs, *_, **__: forbidden() if specs else iter(()))
+    monkeypatch.setattr(compute, "train", lambda specs, *_, **__: forbidden() if specs else iter(()))
     norms = [replace(run, kernel_norm="frobenius", fold_normalization=True, condition="folded") for run in runs]
     folded = running.run("figure", [*runs, *norms])
     assert folded["key"].nunique() == 4
@@ -275,11 +276,11 @@ def test_a_run_stopped_within_a_network_goes_on_there(project, digits, monkeypat
             if under_way["epoch"] == 2:
                 raise Stopped
 
-    monkeypatch.setattr(running, "Checkpoint", lambda path: StopsAfterTwoEpochs(path, interval=0))
+    monkeypatch.setattr(compute, "Checkpoint", lambda path: StopsAfterTwoEpochs(path, interval=0))
     with pytest.raises(Stopped):
         running.run("figure", runs)
     assert [path.suffixes for path in paths.networks_folder().iterdir()] == [[".checkpoint", ".pt"]]
-    monkeypatch.setattr(running, "Checkpoint", Checkpoint)
+    monkeypatch.setattr(compute, "Checkpoint", Checkpoint)
     orders, original = [], torch.randperm
     monkeypatch.setattr(torch, "randperm", lambda *args, **options: orders.append(1) or original(*args, **options))
     row = running.run("figure", runs, recompute=recompute).iloc[0]

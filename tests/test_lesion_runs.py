@@ -8,8 +8,8 @@ import pytest
 
 from clusterability.base.errors import InputError
 from clusterability.clustering.measure import Measurement, measure
+from clusterability.experiments import compute as filling
 from clusterability.experiments import grid as experiments
-from clusterability.experiments import rows as filling
 from clusterability.experiments import run as running
 from clusterability.experiments import store
 from clusterability.experiments.rows import ConditionalRow, LesionRow
@@ -104,6 +104,17 @@ def test_pairs_are_of_sub_modules_that_are_neither_small_nor_complete(project, m
     names = set(zip(pairs["layer"], pairs["cluster"], strict=True))
     assert names == set(zip(pairs["given_layer"], pairs["given_cluster"], strict=True))
     assert len(pairs) == sum(a[0] != b[0] for a in names for b in names)
+
+
+def test_a_network_without_two_such_sub_modules_has_no_rows(project, monkeypatch):
+    asked = lesioned(grid(conditions={"Control": {}}), 10, "conditional")
+    monkeypatch.setattr(filling, "SMALL", 40)
+    none = run(asked)
+    assert none.empty
+    assert list(none.columns) == list(store._kinds(ConditionalRow))
+    monkeypatch.setattr(filling, "SMALL", 5)
+    both = run([*asked, *lesioned(grid(conditions={"Dropout": {"dropout": 0.2}}), 10, "conditional")])
+    assert set(both["condition"]) == {"Control", "Dropout"}
 
 
 def test_clusters_silenced_as_a_whole_come_with_their_volume(project, digits):

@@ -22,7 +22,7 @@ from clusterability.base import files
 from clusterability.experiments import run as running
 from clusterability.experiments import store
 from clusterability.experiments.grid import presets
-from clusterability.experiments.rows import KINDS
+from clusterability.experiments.rows import ROWS
 
 STORED = Path(__file__).with_name("page_keys.json")
 RESULTS = files.data_folder() / "results"
@@ -85,7 +85,7 @@ def asked(name, preset):
         into.setdefault(figure, set()).update(run.key for run in runs)
         found.served_by.setdefault(figure, set()).update({figure, *shared})
         found.architectures.update({run.key: run.network.architecture.name for run in runs})
-        table = table_of(figure, KINDS[runs[0].kind if runs else "network"].row).drop_duplicates("key")
+        table = table_of(figure, ROWS[runs[0].kind if runs else "network"]).drop_duplicates("key")
         rows = table.set_index("key", drop=False).reindex([run.key for run in runs]).reset_index(drop=True)
         names = {"dataset": [run.network.dataset for run in runs], "condition": [run.condition for run in runs]}
         return rows.assign(**names)

@@ -13,7 +13,7 @@ from clusterability.base import files
 from clusterability.base.errors import InputError
 from clusterability.base.statistics import listed, numbers
 from clusterability.experiments import store
-from clusterability.experiments.rows import KINDS, NetworkRow
+from clusterability.experiments.rows import ROWS, NetworkRow
 from clusterability.experiments.run import changes
 from clusterability.experiments.store import _kinds, key_of, merge
 from helpers import blank
@@ -124,7 +124,7 @@ def test_merging_nothing_or_a_row_that_is_there_leaves_every_byte_of_the_stored_
     assert len(tables) >= 33
     for table in tables:
         columns = list(pd.read_csv(table, nrows=0).columns)
-        [row_type] = [kind.row for kind in KINDS.values() if kind.row.COLUMNS.split() == columns]
+        [row_type] = [kind for kind in ROWS.values() if kind.COLUMNS.split() == columns]
         copy = Path(shutil.copy(table, tmp_path))
         rows = store.read([copy], row_type)
         again = rows[rows["key"] == rows["key"].iloc[len(rows) // 2]]
