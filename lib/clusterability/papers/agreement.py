@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from clusterability.base.statistics import Sample, adjusted, cohens_d, cohens_d_interval, difference_p, equivalence_p
+from clusterability.base import statistics
 from clusterability.clustering.ncut import n_starts
 from clusterability.data.catalogue import NONE, TITLES
 from clusterability.experiments import store
@@ -16,6 +16,7 @@ from clusterability.papers.words import STATES
 
 _MLP, _REGRESSION, _SMALL_MLP = "mlp 784-256x4-10", "mlp 2-256x4-512", "mlp 49-64x3-10"
 _CNN, _VGG = "small cnn", "vgg16"
+# For every published experiment and architecture, the figures whose rows repeat it.
 TABLES = {
     ("factors", _MLP): [
         "mlp-regularization", "mlp-regularization-pruned", "mlp-clusterable-init", "mlp-halves",
@@ -31,34 +32,23 @@ TABLES = {
     ("alternative datasets", _MLP): ["alternative-datasets"],
     ("clusterability gradient", _SMALL_MLP): ["clusterability-gradient"],
 }  # fmt: skip
-"""For every published experiment and architecture, the figures whose rows repeat it."""
-_OURS = {
-    _CNN: ["cnn 1x28x28-64x2-P-64-P-128-10", "cnn 2x28x28-64x2-P-64-P-128-10"],
-    _VGG: ["cnn 3x32x32-64x2-P-128x2-P-256x3-P-512x3-P-512x3-P-512x2-10 bn"],
-}
-"""What those architectures are called here, where it is not the same."""
 # Epochs of training and of pruning, where pages show other networks too.
 _EPOCHS = {_CNN: (10, 10), _VGG: (200, 50)}
 _PREFIXES = {_CNN: "CNN, ", _VGG: "VGG-16, "}
 _CONDITION = ["experiment", "architecture", *published.PLACE, "null_model"]
-_NETWORK = [*published.PLACE, "null_model", "seed"]
 # What the pages call the networks that the papers call Control and Dropout on lines.
 _SAME = {"Lines": "Control", "Lines, dropout": "Dropout"}
+EQUIVALENT, COMPATIBLE, DIFFERS = "equivalent", "no difference found", "differs"
+COLOURS = {EQUIVALENT: "#009E73", COMPATIBLE: "#0072B2", DIFFERS: "#D55E00"}
 
 
 def pairs(column: str = "ncut") -> pd.DataFrame:
-    """Mean, standard deviation and number of networks, ours and published, a row a condition.
+    """Mean, standard deviation and number of networks of the column "ncut" or "z", ours (``mean``, ``sd``, ``n``) and
+    ``published_``, a row a condition: ``experiment``, ``architecture``, ``dataset``, ``condition``, ``pruned`` and
+    ``null_model``.
 
-    Parameters
-    ----------
-    column : {"ncut", "z"}
-
-    Returns
-    -------
-    DataFrame
-        ``experiment``, ``architecture``, ``dataset``, ``condition``, ``pruned``, ``null_model``, ``mean``, ``sd``,
-        ``n``, ``published_mean``, ``published_sd``, ``published_n``. Conditions of which we have not computed
-        two networks are left out, and so is an n-cut that the same networks have under another null model.
+    Conditions of which we have not computed two networks are left out, and so is an n-cut that the same networks have
+    under another null model.
     """
     both = _beside_ours(column)
     return both[both["sd"].notna()].reset_index(drop=True)
@@ -74,17 +64,14 @@ def _beside_ours(column: str) -> pd.DataFrame:
     """Every published value, with ours where there are any."""
     parts = []
     for (experiment, architecture), figures in TABLES.items():
-        theirs = published.load(experiment, architecture)
-        rows = _comparable(figures, architecture)
+        theirs = published.load(experiment, architecture).rename(columns={
+            f"{column}_mean": "published_mean", f"{column}_sd": "published_sd", "n_networks": "published_n",
+        })  # fmt: skip
         keys = [*published.PLACE, "null_model"] if experiment == "null models" else published.PLACE
-        ours = rows.groupby(keys, sort=False)[column].agg(["mean", "std", "size"])
-        ours.columns = ["mean", "sd", "n"]
-        theirs = theirs.rename(
-            columns={f"{column}_mean": "published_mean", f"{column}_sd": "published_sd", "n_networks": "published_n"}
-        )
-        both = theirs.merge(ours.reset_index(), on=keys, how="left", suffixes=("", "_ours"))
-        both = both[both["published_mean"].notna()]
-        parts.append(both[both["null_model"] == "layer"] if column == "ncut" else both)
+        groups = _comparable(figures, architecture).groupby(keys, sort=False)[column]
+        ours = groups.agg(mean="mean", sd="std", n="size").reset_index()
+        both = theirs.merge(ours, on=keys, how="left", suffixes=("", "_ours"))
+        parts.append(both[both["published_mean"].notna() & ((both["null_model"] == "layer") | (column != "ncut"))])
     columns = [*_CONDITION, "mean", "sd", "n", "published_mean", "published_sd", "published_n"]
     return pd.concat(parts, ignore_index=True)[columns]
 
@@ -98,14 +85,13 @@ def _comparable(figures: list[str], architecture: str) -> pd.DataFrame:
         & (rows["n_eigenvectors"] == 12)
         & (rows["n_starts"] == rows["vertices"].map(n_starts))
         & (rows["epoch"] == trained_through)
-        & rows["architecture"].isin(_OURS.get(architecture, [architecture]))
+        & (rows["architecture"].replace(published.NAMES) == architecture)
     ]
     if architecture in _EPOCHS:
-        epochs, pruning_epochs = _EPOCHS[architecture]
-        full = (rows["epochs"] == epochs) & (rows["pruning_epochs"] == pruning_epochs)
-        rows = rows[full | (rows["dataset"] == NONE)]
+        as_published = (rows[["epochs", "pruning_epochs"]] == _EPOCHS[architecture]).all(axis=1)
+        rows = rows[as_published | (rows["dataset"] == NONE)]
     rows = on_base(rows.assign(condition=rows["condition"].replace(_SAME)))
-    return rows.drop_duplicates(_NETWORK)
+    return rows.drop_duplicates([*published.PLACE, "null_model", "seed"])
 
 
 def name(row) -> str:
@@ -116,46 +102,24 @@ def name(row) -> str:
     return f"{_PREFIXES.get(row.architecture, '')}{TITLES[row.dataset]}, {row.condition}, {state}{null}{paper}"
 
 
-EQUIVALENT, COMPATIBLE, DIFFERS = "equivalent", "no difference found", "differs"
-COLOURS = {EQUIVALENT: "#009E73", COMPATIBLE: "#0072B2", DIFFERS: "#D55E00"}
-"""Colour of every verdict."""
-
-
 def judge(pairs: pd.DataFrame, margin: float | None, level: float = 0.05) -> pd.DataFrame:
-    """Ours against published, a row a condition.
-
-    Parameters
-    ----------
-    pairs : DataFrame
-        As :func:`pairs` gives them.
-    margin : float or None
-        Means closer than this count as equivalent; None: equivalence is not tested.
-    level : float
-        Of every test, after correction for the number of rows by Benjamini & Hochberg's procedure.
-
-    Returns
-    -------
-    DataFrame
-        ``pairs`` with ``name``, ``difference`` (in pooled sd), its 95 % interval ``low`` and ``high``,
-        ``raw_p`` of the difference, ``difference_p`` and ``equivalence_p``, both corrected, and ``verdict``:
-        equivalent (closer than the margin, shown by test), differs (and not equivalent), or no difference
-        found.
-    """
-    columns = ("mean", "sd", "n"), ("published_mean", "published_sd", "published_n")
-    samples = [Sample(*(pairs[name].to_numpy() for name in of)) for of in columns]
-    low, high = cohens_d_interval(*samples)
-    raw_p = difference_p(*samples)
-    result = pairs.assign(
-        name=[name(row) for row in pairs.itertuples()],
-        difference=cohens_d(*samples),
-        low=low,
-        high=high,
-        raw_p=raw_p,
-        difference_p=adjusted(raw_p),
-        equivalence_p=adjusted(equivalence_p(*samples, margin)) if margin else np.nan,
+    """The rows of :func:`pairs` with ``name``; ``difference``, ours − published in pooled sd, and its 95 % interval
+    ``low`` and ``high``; ``raw_p`` of the difference; ``difference_p`` and ``equivalence_p``, corrected for the
+    number of rows by Benjamini & Hochberg's procedure; and ``verdict``: equivalent, shown at ``level`` to be closer
+    than ``margin`` (None: not tested), or else differs, or else no difference found."""
+    ours, theirs = (
+        statistics.Sample(*(pairs[of + name].to_numpy() for name in ("mean", "sd", "n"))) for of in ("", "published_")
     )
-    verdicts = np.where(result["difference_p"] < level, DIFFERS, COMPATIBLE)
-    return result.assign(verdict=np.where(result["equivalence_p"] < level, EQUIVALENT, verdicts))
+    low, high = statistics.cohens_d_interval(ours, theirs)
+    raw_p = statistics.difference_p(ours, theirs)
+    difference_p = statistics.adjusted(raw_p)
+    equivalence_p = statistics.adjusted(statistics.equivalence_p(ours, theirs, margin)) if margin else np.nan
+    differing = np.where(difference_p < level, DIFFERS, COMPATIBLE)
+    return pairs.assign(
+        name=[name(row) for row in pairs.itertuples()], difference=statistics.cohens_d(ours, theirs), low=low,
+        high=high, raw_p=raw_p, difference_p=difference_p, equivalence_p=equivalence_p,
+        verdict=np.where(equivalence_p < level, EQUIVALENT, differing),
+    )  # fmt: skip
 
 
 def conditions(*compared: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -15,8 +15,7 @@ from clusterability.papers import words
 _RELATIONS = {"<": operator.lt, ">": operator.gt, "≤": operator.le, "≥": operator.ge}
 
 
-@dataclass(frozen=True)
-class Claim:
+class Claim(NamedTuple):
     """A statement about a figure and what the rows say of it."""
 
     statement: str
@@ -38,7 +37,7 @@ def every(
     *,
     noun: str = "networks",
 ) -> Claim:
-    """Claim that a number stands in ``relation`` to ``bound`` in every network of a condition.
+    """Claim that a number stands in ``relation`` ("<", ">", "≤" or "≥") to ``bound`` in every network of a condition.
 
     The column "beyond_all" needs neither: no shuffle's n-cut is as low. ``noun`` is what the rows are called, where
     they are not a network each.
@@ -52,12 +51,11 @@ def every(
         return _not_evaluated(statement, condition)
     if column == "beyond_all":
         column, relation, bound = "p", "≤", 1 / (1 + chosen["n_shuffles"].min())
-    named, factor = words.column(column).in_text, 100 if words.column(column).percent else 1
-    numbers, verdicts = [], []
+    named, numbers, verdicts = words.column(column), [], []
     for dataset, values in chosen.groupby("dataset", sort=False)[column]:
         own = [_verdict(value, relation, bound) for value in values]
         undefined = f", undefined in {own.count(None)}" if None in own else ""
-        test = f"{named} {relation} {factor * bound:.3g}"
+        test = f"{named.in_text} {relation} {named.factor * bound:.3g}"
         numbers.append(f"{TITLES[dataset]}: {test} in {own.count(True)} of {len(own)} {noun}{undefined}")
         verdicts += own
     return Claim(statement, _all(verdicts), "; ".join(numbers))
@@ -75,22 +73,10 @@ def mean(
     statistic: str = "mean",
     by_dataset: bool = True,
 ) -> Claim:
-    """Claim that a condition's mean stands in ``relation`` to a number, or to another condition's mean.
+    """Claim that a condition's mean, or another ``statistic`` ("std"), stands in ``relation`` to a number, or to that
+    of another condition, on every data set; or, if not ``by_dataset``, across them.
 
-    Evaluated on every data set; holds if it holds on all.
-
-    Parameters
-    ----------
-    relation : {"<", ">", "≤", "≥", "≈"}
-        "≈": the two are less than ``margin`` apart.
-    other : str or float
-        A condition, or a number.
-    margin : float
-        Added to the mean of ``other`` before it is compared; or see ``relation``.
-    statistic : {"mean", "std"}
-        Over the networks of a condition.
-    by_dataset : bool
-        False: the conditions may have data sets of their own, and are compared across them.
+    ``margin`` is added to ``other`` before it is compared; with the relation "≈", the two are less than that apart.
     """
     needed = [condition] if not isinstance(other, str) else [condition, other]
     numbers, verdicts = [], []
@@ -100,10 +86,8 @@ def mean(
             continue
         ours = groups.loc[condition, statistic]
         theirs = groups.loc[other, statistic] if isinstance(other, str) else other
-        if relation == "≈":
-            verdicts.append(_verdict(abs(ours - theirs), "<", margin))
-        else:
-            verdicts.append(_verdict(ours, relation, theirs + margin))
+        compared = (abs(ours - theirs), "<", margin) if relation == "≈" else (ours, relation, theirs + margin)
+        verdicts.append(_verdict(*compared))
         described = [_described(column, groups.loc[name], statistic) for name in needed]
         if len(needed) > 1:
             described = [f"{name} {text}" for name, text in zip(needed, described, strict=True)]
@@ -125,16 +109,13 @@ def for_every(column: str, rows: pd.DataFrame, evaluate: Callable[[pd.DataFrame]
     """
     evaluated = {value: evaluate(part) for value, part in rows.groupby(column)}
     if not evaluated:
-        return Claim(evaluate(rows).statement, None, "there are no rows")
-    statement = next(iter(evaluated.values())).statement
-    verdicts = {value: claim.holds for value, claim in evaluated.items()}
-    if _all(verdicts.values()) is None:
-        return Claim(statement, None, next(c.numbers for c in evaluated.values() if c.holds is None))
-    holding = ", ".join(str(value) for value, holds in verdicts.items() if holds) or "none"
-    failing = "; ".join(
-        f"not for {value} ({evaluated[value].numbers})" for value, holds in verdicts.items() if holds is False
-    )
-    return Claim(statement, not failing, f"holds for {holding}" + (f"; {failing}" if failing else ""))
+        return evaluate(rows)._replace(holds=None, numbers="there are no rows")
+    holds = _all(claim.holds for claim in evaluated.values())
+    if holds is None:
+        return next(claim for claim in evaluated.values() if claim.holds is None)
+    holding = ", ".join(str(value) for value, claim in evaluated.items() if claim.holds) or "none"
+    against = "".join(f"; not for {value} ({c.numbers})" for value, c in evaluated.items() if c.holds is False)
+    return Claim(next(iter(evaluated.values())).statement, holds, f"holds for {holding}{against}")
 
 
 def decided(evaluated: Sequence[Claim]) -> list[Claim]:
@@ -159,9 +140,7 @@ def _described(column: str, group: pd.Series, statistic: str) -> str:
     if math.isnan(group[statistic]):
         what = "standard deviation of " if statistic == "std" else ""
         return f"{what}{named.in_text} undefined (n = {group['size']:.0f})"
-    factor = 100 if named.percent else 1
-    text = f"{factor * group['mean']:.4g}".replace("-", "−")
-    spread = factor * group["std"]
+    text, spread = f"{named.factor * group['mean']:.4g}".replace("-", "−"), named.factor * group["std"]
     deviation = "" if math.isnan(spread) else f" ± {spread:.2g}" if spread < 99.5 else f" ± {spread:.0f}"
     undefined = f", undefined in {group['size'] - group['count']:.0f}" if group["count"] < group["size"] else ""
     return f"{named.in_text} {text}{deviation} (n = {group['size']:.0f}{undefined})"

@@ -1,4 +1,4 @@
-"""The book's findings in a few numbers, for the front page."""
+"""The book's findings in a few numbers, all as texts, for the front page."""
 
 from __future__ import annotations
 
@@ -12,62 +12,41 @@ from clusterability.papers.words import spread
 
 
 def headline(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, str]:
-    """Numbers for the front page's sentences, as texts.
-
-    Parameters
-    ----------
-    before, after : DataFrame
-        Result rows of unpruned and of pruned networks.
-
-    Returns
-    -------
-    dict
-        ``n_networks``; for Control, Dropout, L1 and L2, how many networks are more clusterable than all of
-        their shuffles (``control_before``, ``l1_after`` …) and the mean z-score after pruning
-        (``control_z_after`` …).
-    """
+    """From rows of unpruned and of pruned networks ``n_networks``; and for Control, Dropout, L1 and L2, how many are
+    beyond all their shuffles (``control_before``, ``l1_after`` …) and the mean z-score after pruning
+    (``control_z_after`` …)."""
     numbers = {"n_networks": str(len(after))}
     for condition in ("Control", "Dropout", "L1 Reg", "L2 Reg"):
         name = condition.removesuffix(" Reg").lower()
         for moment, rows in (("before", before), ("after", after)):
-            chosen = rows[rows["condition"] == condition]
-            numbers[f"{name}_{moment}"] = _beyond_all(chosen)
-        z = after.loc[after["condition"] == condition, "z"]
-        numbers[f"{name}_z_after"] = spread(z.mean(), z.std(), 1)
+            found = _described(rows[rows["condition"] == condition])
+            numbers[f"{name}_{moment}"] = found["beyond all shuffles"]
+        numbers[f"{name}_z_after"] = found["z"]
     return numbers
 
 
 def totals() -> dict[str, str]:
-    """How many pages have rows, and how many rows there are, as texts (``n_figures``, ``n_rows``).
-
-    A network measured at one moment counts once, however many figures share it.
-    """
+    """How many pages have rows, and how many rows there are (``n_figures``, ``n_rows``); a network measured at one
+    moment counts once, however many figures share it."""
     pages = [path.stem for path in (files.project_root() / "book").glob("[!.]*.ipynb")]
     keys = [store.keys(store.committed(page)) | store.keys(store.own(page)) for page in pages]
     return {"n_figures": str(sum(map(bool, keys))), "n_rows": str(len(set().union(*keys)))}
 
 
 def agreeing(margin: float) -> dict[str, str]:
-    """How many mean n-cuts, and z-scores, agree with the published ones, as texts.
-
-    Returns
-    -------
-    dict
-        ``n_compared``; ``n_equivalent``, ``n_compatible`` and ``n_differing``, the numbers of verdicts on n-cuts as
-        :func:`clusterability.papers.agreement.judge` gives them;
-        ``n_compared_z`` and ``n_differing_z``, those on z-scores.
-    """
-    verdicts = agreement.judge(agreement.pairs("ncut"), margin)["verdict"]
-    names = {
-        "n_equivalent": agreement.EQUIVALENT, "n_compatible": agreement.COMPATIBLE, "n_differing": agreement.DIFFERS,
-    }  # fmt: skip
+    """How many mean n-cuts were compared with published ones, ``n_compared``, and how often each verdict was given
+    (``n_equivalent``, ``n_compatible``, ``n_differing``); of z-scores ``n_compared_z`` and ``n_differing_z``."""
+    of_ncuts = agreement.judge(agreement.pairs("ncut"), margin)["verdict"]
     of_z = agreement.judge(agreement.pairs("z"), None)["verdict"]
-    return {
-        "n_compared": str(len(verdicts)),
-        **{key: str((verdicts == v).sum()) for key, v in names.items()},
-        "n_compared_z": str(len(of_z)),
-        "n_differing_z": str((of_z == agreement.DIFFERS).sum()),
+    numbers = {
+        "n_compared": len(of_ncuts),
+        "n_equivalent": (of_ncuts == agreement.EQUIVALENT).sum(),
+        "n_compatible": (of_ncuts == agreement.COMPATIBLE).sum(),
+        "n_differing": (of_ncuts == agreement.DIFFERS).sum(),
+        "n_compared_z": len(of_z),
+        "n_differing_z": (of_z == agreement.DIFFERS).sum(),
     }
+    return {name: str(number) for name, number in numbers.items()}
 
 
 def overview(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
@@ -77,12 +56,14 @@ def overview(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
         line = {"Data set": TITLES[dataset], "Condition": condition}
         whole = before[(before["dataset"] == dataset) & (before["condition"] == condition)]
         for moment, rows in (("before pruning", whole), ("pruned", pruned)):
-            line[f"n-cut, {moment}"] = spread(rows["ncut"].mean(), rows["ncut"].std())
-            line[f"z, {moment}"] = spread(rows["z"].mean(), rows["z"].std(), 1)
-            line[f"beyond all shuffles, {moment}"] = _beyond_all(rows)
+            line |= {f"{heading}, {moment}": text for heading, text in _described(rows).items()}
         lines.append(line)
     return pd.DataFrame(lines)
 
 
-def _beyond_all(rows: pd.DataFrame) -> str:
-    return f"{rows['beyond_all'].sum()} of {len(rows)}"
+def _described(rows: pd.DataFrame) -> dict[str, str]:
+    return {
+        "n-cut": spread(rows["ncut"].mean(), rows["ncut"].std()),
+        "z": spread(rows["z"].mean(), rows["z"].std(), 1),
+        "beyond all shuffles": f"{rows['beyond_all'].sum()} of {len(rows)}",
+    }

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 STATES = {False: "unpruned", True: "pruned"}
-"""Pruning states."""
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """What readers call a column of rows."""
 
     heading: str
     published: str = ""  # stem of its columns in data/published.csv; "": nobody published it
-    percent: bool = False
+
+    @property
+    def factor(self) -> int:
+        """What its numbers are multiplied by for readers."""
+        return 100 if self.heading.endswith(", %") else 1
 
     @property
     def in_text(self) -> str:
@@ -30,12 +32,12 @@ _COLUMNS = {
     "released_ncut": Column("n-cut as released", "ncut"),
     "released_z": Column("z as released", "z"),
     "difference_of_ncuts": Column("difference of n-cuts"),
-    "largest_volume": Column("volume in the largest cluster, %", percent=True),
-    "largest_neurons": Column("neurons in the largest cluster, %", percent=True),
-    "small_weights": Column("small weights, %", percent=True),
-    "test_accuracy": Column("test accuracy, %", "test_accuracy", percent=True),
-    "train_accuracy": Column("training accuracy, dropout off, %", percent=True),
-    "running_train_accuracy": Column("training accuracy, %", "train_accuracy", percent=True),
+    "largest_volume": Column("volume in the largest cluster, %"),
+    "largest_neurons": Column("neurons in the largest cluster, %"),
+    "small_weights": Column("small weights, %"),
+    "test_accuracy": Column("test accuracy, %", "test_accuracy"),
+    "train_accuracy": Column("training accuracy, dropout off, %"),
+    "running_train_accuracy": Column("training accuracy, %", "train_accuracy"),
     "penalized_test_loss": Column("test loss", "test_loss"),
     "d": Column("Cohen's d"),
 }
@@ -53,10 +55,8 @@ def column(name: str) -> Column:
 def spread(mean: float, sd: float = math.nan, digits: int = 2) -> str:
     """Mean ± standard deviation, in one line however narrow the column; a dash where there is no mean.
 
-    >>> spread(-9.67, 1.214) == "−9.67\\N{NO-BREAK SPACE}±\\N{NO-BREAK SPACE}1.21"
-    True
-    >>> spread(float("nan")), spread(1.0)
-    ('–', '1.00')
+    >>> spread(-9.67, 1.214) == "−9.67\\N{NO-BREAK SPACE}±\\N{NO-BREAK SPACE}1.21", spread(float("nan")), spread(1.0)
+    (True, '–', '1.00')
     """
     if math.isnan(mean):
         return "–"

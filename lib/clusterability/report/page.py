@@ -34,15 +34,13 @@ class Page:
 
     def rows(self, runs: Sequence[Run], *, table: str = "", shared: Sequence[str] = ()) -> pd.DataFrame:
         """Rows of all runs, see :func:`clusterability.experiments.run.run`; ``table`` if it is not the page's own."""
-        rows = run.run(table or self.name, runs, shared=shared, **self._options)
-        self._tables.append(rows)
-        return rows
+        self._tables.append(run.run(table or self.name, runs, shared=shared, **self._options))
+        return self._tables[-1]
 
     def at_hand(self, runs: Sequence[Run], *, table: str = "", shared: Sequence[str] = ()) -> pd.DataFrame:
         """The rows of those runs that are stored; nothing is computed."""
-        rows = run.at_hand(table or self.name, runs, shared=shared)
-        self._tables.append(rows)
-        return rows
+        self._tables.append(run.at_hand(table or self.name, runs, shared=shared))
+        return self._tables[-1]
 
     def preset(self, name: str) -> dict[str, Any]:
         """The parameters that a preset of this page changes."""
@@ -56,17 +54,15 @@ class Page:
             glue(name, value, display=False)
 
     def scale(self, runs: Sequence[Run], full: pd.DataFrame, full_runs: Sequence[Run]) -> None:
-        """Glue what the page says of its size, where the published one is too large for every machine.
-
-        ``scale``, in words; ``n_replicates``, ``n_shuffles``; ``epochs``, before and during pruning; ``n_full`` and
-        ``n_full_wanted``, how many rows are at hand and wanted at the published scale.
-        """
+        """Glue what the page says of its size, where the published one is too large for every machine: ``scale``, in
+        words; ``n_replicates``, ``n_shuffles``; ``epochs``, before and during pruning; ``n_full`` and
+        ``n_full_wanted``, how many rows are at hand and wanted at the published scale."""
         here, there = ({(r.network.training.last_epoch(True), r.network.architecture.n_vertices) for r in which}
                        for which in (runs, full_runs))  # fmt: skip
         smaller = "a smaller scale than" if max(here) <= max(there) else "another scale than"
         training = runs[0].network.training
         self.glue(
-            scale=f"At {'the' if here == there else smaller} published{' scale' * (here == there)}",
+            scale="At the published scale" if here == there else f"At {smaller} published",
             n_replicates=len({run.network.seed for run in runs}),
             n_shuffles=runs[0].measurement.n_shuffles,
             epochs=f"{training.epochs} + {training.pruning_epochs}",
