@@ -3,65 +3,53 @@
 The one front door: everything public is here by name, and is loaded when it is first asked for.
 """
 
+from collections.abc import Mapping
 from importlib import import_module, metadata
 from typing import Any
 
-_PUBLIC = {
+_PLACES = {
     # networks of your own
-    "measure": "your_network",
-    "cluster": "your_network",
-    "ncut": "your_network",
-    "graph": "your_network",
-    "lesion": "your_network",
-    "ClusterabilityPenalty": "penalties.module",
+    "your_network": "measure cluster ncut graph lesion",
+    "penalties.module": "ClusterabilityPenalty",
     # what is trained and measured
-    "load_dataset": "data.load:load",
-    "MLP": "networks.mlp",
-    "CNN": "networks.cnn",
-    "Training": "training.spec",
-    "NetworkSpec": "training.spec",
-    "train": "training.train",
-    "pruned": "training.pruning",
-    "Measurement": "clustering.measure",
+    "data.load:load": "load_dataset",
+    "networks.mlp": "MLP",
+    "networks.cnn": "CNN",
+    "training.spec": "Training NetworkSpec",
+    "training.train": "train",
+    "training.pruning": "pruned",
+    "clustering.measure": "Measurement",
     # pages
-    "Page": "report.page",
-    "grid": "experiments.grid",
-    "untrained_grid": "experiments.grid",
-    "classifier_grid": "experiments.grid",
-    "recipes": "experiments.grid",
-    "as_released": "experiments.grid",
-    "every": "papers.claims",
-    "mean": "papers.claims",
-    "for_every": "papers.claims",
-    "published": "papers",
-    "agreement": "papers",
-    "front_page": "papers",
-    "importance": "lesions",
-    "on_base": "experiments.run",
-    "changes": "experiments.run",
-    "weights": "experiments.run",
-    "examples": "experiments.run",
-    "Sample": "base.statistics",
-    "cohens_d": "base.statistics",
-    "TITLES": "data.catalogue",
-    "STATES": "papers.words",
+    "report.page": "Page",
+    "experiments.grid": "grid untrained_grid classifier_grid recipes as_released",
+    "experiments.run": "on_base changes weights examples",
+    "papers.claims": "every mean for_every",
+    "papers.published": "published",
+    "papers.agreement": "agreement",
+    "papers.front_page": "front_page",
+    "papers.words": "STATES",
+    "lesions.importance": "importance",
+    "base.statistics": "Sample cohens_d",
+    "data.catalogue": "TITLES",
 }
-"""Every public name, and the room or module that has it."""
-__all__ = sorted(_PUBLIC)
+
+
+def loaded(package: str, places: Mapping[str, str], name: str) -> Any:
+    """What a package calls ``name``, from its module in ``places``, or that module itself; imported when it is first
+    asked for. ``places`` says which names, with blanks between, are whose."""
+    for place, names in places.items():
+        if name in names.split():
+            path, _, original = place.partition(":")
+            module = import_module(f"{package}.{path}")
+            return getattr(module, original or name, module)
+    raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        return metadata.version("clusterability")
-    if name not in _PUBLIC:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    path, _, original = _PUBLIC[name].partition(":")
-    try:
-        found = getattr(import_module(f"{__name__}.{path}"), original or name)
-    except AttributeError:  # a module of that room, not imported so far
-        found = import_module(f"{__name__}.{path}.{name}")
-    globals()[name] = found
-    return found
+    return metadata.version("clusterability") if name == "__version__" else loaded(__name__, _PLACES, name)
+
+
+__all__ = sorted(" ".join(_PLACES.values()).split())
 
 
 def __dir__() -> list[str]:

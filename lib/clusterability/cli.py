@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from contextlib import ExitStack
@@ -56,15 +57,8 @@ def list_figures() -> None:
 @main.command()
 @click.argument("figures", nargs=-1, metavar="[FIGURE]...")
 @click.option("--all", "everything", is_flag=True, help="Run every figure, then the front page.")
-@click.option(
-    "-p",
-    "--parameter",
-    "parameters",
-    nargs=2,
-    multiple=True,
-    metavar="NAME VALUE",
-    help="Set a parameter; see the notebook's parameters cell. Lists: a,b or JSON.",
-)
+@click.option("-p", "--parameter", "parameters", nargs=2, multiple=True, metavar="NAME VALUE",
+              help="Set a parameter; see the notebook's parameters cell. Lists: a,b or JSON.")  # fmt: skip
 @click.option("--preset", default="", metavar="NAME", help="Parameters of book/presets.toml: quick, or paper where a "
               "page shows a smaller size; with --all, pages without that preset run as they are.")  # fmt: skip
 @click.option("--stored", is_flag=True, help="Read stored rows only: a row that is missing is named, not computed.")
@@ -81,7 +75,6 @@ def run(figures, everything, parameters, preset, stored, jobs, output) -> None:
     from clusterability.experiments.grid import presets
 
     notebooks = _notebooks()
-
     if everything == bool(figures):
         raise InputError("name the figures to run, or give --all (see: clusterability list)")
     chosen = notebooks.pages() if everything else [notebooks.find(name) for name in figures]
@@ -97,22 +90,15 @@ def run(figures, everything, parameters, preset, stored, jobs, output) -> None:
         its_preset = preset if not everything or preset in presets(notebook.name) else ""
         note = "A small run on bundled data, not at the papers' scale." if its_preset == "quick" else ""
         work.append((notebook, notebooks.values_of(notebook, own, its_preset), note))
-    folder = (output or files.project_root() / "build" / "runs").resolve()
     if stored:
         os.environ["CLUSTERABILITY_STORE"] = "none"
-    done = (
-        notebooks.execute_all(work, folder, jobs)
-        if jobs > 1
-        else (notebooks.execute(notebook, values, folder, note) for notebook, values, note in work)
-    )
-    for path in done:
+    folder = (output or files.project_root() / "build" / "runs").resolve()
+    for path in notebooks.execute_all(work, folder, jobs):
         click.echo(path)
 
 
 @main.command()
-@click.argument(
-    "paths", nargs=-1, metavar="NOTEBOOK...", type=click.Path(path_type=Path, exists=True, dir_okay=False)
-)
+@click.argument("paths", nargs=-1, metavar="NOTEBOOK...", type=click.Path(True, dir_okay=False, path_type=Path))
 def normalize(paths) -> None:
     """Drop from notebooks what differs between two runs of the same numbers."""
     for path in paths:
@@ -127,27 +113,24 @@ def new(name, title) -> None:
     click.echo(_notebooks().new(name, title))
 
 
+def _or_none(value: float) -> float | None:
+    """What JSON can hold."""
+    return value if math.isfinite(value) else None
+
+
 @main.command()
 @click.argument("network", metavar="NETWORK")
 @click.option("--clusters", default=12, show_default=True, help="Number of clusters.")
 @click.option("--shuffles", default=50, show_default=True, help="Random networks to compare with.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
-@click.option(
-    "--null",
-    "null_model",
-    default="layer",
-    show_default=True,
-    help="What is shuffled: all weights of a layer (layer) or its nonzero ones (nonzero).",
-)
+@click.option("--null", "null_model", default="layer", show_default=True,
+              help="What is shuffled: all weights of a layer (layer) or its nonzero ones (nonzero).")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--architecture", metavar="NAME", help="torchvision's classifier whose state_dict the file NETWORK is.")
 @click.option("--input-shape", metavar="C,H,W", help="Of one example [default: 3,224,224 for torchvision's].")
 @click.option("--part", metavar="NAME", help="convolutional, dense or all [default: convolutional, if any].")
-@click.option(
-    "--input-layer/--no-input-layer",
-    default=None,
-    help="Whether what the part reads from outside is in the graph [default: without convolutions].",
-)
+@click.option("--input-layer/--no-input-layer", default=None, help="Whether what the part reads from outside is in "
+              "the graph [default: without convolutions].")  # fmt: skip
 @click.option("--norm", metavar="NAME", help="Of kernels: induced, entrywise or frobenius [default: induced].")
 @click.option("--fold/--no-fold", default=None,
               help="Whether batch normalization scales weights [default: fold].")  # fmt: skip
@@ -172,11 +155,11 @@ def measure(network, clusters, shuffles, seed, null_model, as_json, **options) -
         "ncut": result.ncut,
         "shuffled_mean": float(result.shuffled_ncuts.mean()),
         "shuffled_sd": float(result.shuffled_ncuts.std()),
-        "z": None if result.z != result.z else result.z,
+        "z": _or_none(result.z),
         "p": result.p,
         "effective_clusters": result.effective_clusters,
         "negligible_clusters": result.negligible_clusters,
-        "in_out_ratio": None if result.in_out_ratio == float("inf") else result.in_out_ratio,
+        "in_out_ratio": _or_none(result.in_out_ratio),
         "vertices": result.n_vertices,
         **structure,
         "labels": [layer.tolist() for layer in result.labels],
@@ -185,17 +168,19 @@ def measure(network, clusters, shuffles, seed, null_model, as_json, **options) -
         click.echo(json.dumps(report))
         return
     sizes = ", ".join(str(sum(layer.count(c) for layer in report["labels"])) for c in range(clusters))
-    z = "undefined (the shuffles do not vary)" if report["z"] is None else f"{report['z']:.2f}"
-    ratio = "infinite" if report["in_out_ratio"] is None else f"{report['in_out_ratio']:.4f}"
-    click.echo(f"n-cut          {report['ncut']:.4f}  ({clusters} clusters, {report['vertices']} vertices)")
-    click.echo(f"shuffled       {report['shuffled_mean']:.4f} ± {report['shuffled_sd']:.4f}  ({shuffles} shuffles)")
-    click.echo(f"z              {z}")
-    click.echo(f"p              {report['p']:.4f}")
-    click.echo(f"in/out ratio   {ratio}")
-    click.echo(f"cluster sizes  {sizes}  (by volume: {result.effective_clusters:.1f} effective clusters)")
+    lines = {
+        "n-cut": f"{result.ncut:.4f}  ({clusters} clusters, {result.n_vertices} vertices)",
+        "shuffled": f"{report['shuffled_mean']:.4f} ± {report['shuffled_sd']:.4f}  ({shuffles} shuffles)",
+        "z": "undefined (the shuffles do not vary)" if report["z"] is None else f"{result.z:.2f}",
+        "p": f"{result.p:.4f}",
+        "in/out ratio": "infinite" if report["in_out_ratio"] is None else f"{result.in_out_ratio:.4f}",
+        "cluster sizes": f"{sizes}  (by volume: {result.effective_clusters:.1f} effective clusters)",
+    }
     if result.negligible_clusters:
         dead = f"clusters of next to no volume: {result.negligible_clusters}"
-        click.echo(f"beware         {dead} (dead neurons, which leave fewer to the others)")
+        lines["beware"] = f"{dead} (dead neurons, which leave fewer to the others)"
+    for name, text in lines.items():
+        click.echo(f"{name:13}  {text}")
 
 
 @main.command()
@@ -226,7 +211,7 @@ def lesion(file, dataset, clusters, shuffles, seed, as_json) -> None:
     before = float(rows["test_accuracy"].iloc[0])
     columns = ["layer", "cluster", "n_neurons", "share", "accuracy", "drop", "z", "released_p", "q", "kind"]
     lines = rows[columns].rename(columns={"released_p": "p"}).to_dict("records")
-    lines = [line | {"z": None if line["z"] != line["z"] else line["z"]} for line in lines]
+    lines = [line | {"z": _or_none(line["z"])} for line in lines]
     if as_json:
         click.echo(json.dumps({"test_accuracy": before, "sub_modules": lines}))
         return

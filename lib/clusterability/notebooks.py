@@ -79,7 +79,7 @@ def new(name: str, title: str) -> Path:
 def _read(path: Path) -> Notebook:
     content = nbformat.read(path, as_version=4)
     markdown = "\n".join(cell.source for cell in content.cells if cell.cell_type == "markdown")
-    title = next(line[2:].strip() for line in markdown.splitlines() if line.startswith("# "))
+    title = re.search(r"^# (.*)$", markdown, re.M)[1].strip()
     [source] = [cell.source for cell in content.cells if "parameters" in cell.metadata.get("tags", [])]
     about = content.metadata.get("clusterability", {})
     return Notebook(path.stem, path, title, about.get("paper", ""), about.get("last", False), declared(source))
@@ -96,17 +96,13 @@ def declared(source: str) -> dict[str, str]:
 
 
 def values_of(notebook: Notebook, given: Mapping[str, str], preset_name: str = "") -> dict[str, Any]:
-    """Typed values of parameters given as texts, over those of a preset.
-
-    Raises
-    ------
-    InputError
-        A name that the notebook's parameters cell lacks, a text of the wrong type, or an unknown preset.
-    """
-    for name in given:
-        if name not in notebook.parameters:
-            known = ", ".join(notebook.parameters)
-            raise InputError(f"{notebook.name} has no parameter {name!r}: choose from {known}")
+    """Typed values of parameters given as texts, over those of a preset; InputError for a name that the notebook's
+    parameters cell lacks, a text of the wrong type, or an unknown preset."""
+    unknown = [name for name in given if name not in notebook.parameters]
+    if unknown:
+        raise InputError(
+            f"{notebook.name} has no parameter {unknown[0]!r}: choose from {', '.join(notebook.parameters)}"
+        )
     values = dict(preset(notebook.name, preset_name)) if preset_name else {}
     values |= {name: parse(name, notebook.parameters[name], text) for name, text in given.items()}
     for name in ("n_shuffles", "interval"):
@@ -145,16 +141,11 @@ def _typed(name: str, kind: str, value: Any) -> Any:
 
 
 def execute(notebook: Notebook, values: Mapping[str, Any], folder: Path, note: str = "") -> Path:
-    """Run a notebook with ``folder`` as its working directory and store it there, executed.
+    """Run a notebook with ``folder`` as its working directory and store it there, executed, with a ``note`` below its
+    title; InputError where the notebook finds a parameter's value unusable.
 
-    The file appears only when the run has succeeded, and holds nothing that differs between two
-    runs of the same numbers. What the notebook writes to standard error, its progress, is shown. A ``note`` stands
-    below its title.
-
-    Raises
-    ------
-    InputError
-        The notebook found a parameter's value unusable.
+    The file appears only when the run has succeeded, and holds nothing that differs between two runs of the same
+    numbers. What the notebook writes to standard error, its progress, is shown.
     """
     import papermill
 
@@ -177,17 +168,20 @@ def execute(notebook: Notebook, values: Mapping[str, Any], folder: Path, note: s
 def execute_all(
     jobs: Sequence[tuple[Notebook, Mapping[str, Any], str]], folder: Path, n_workers: int
 ) -> Iterator[Path]:
-    """Run notebooks, several at a time, those last that sum up others; tell which are done and what time is left."""
+    """Run notebooks, those last that sum up others; of several at a time tell which are done and what is left."""
+    if n_workers == 1:
+        yield from (execute(notebook, values, folder, note) for notebook, values, note in jobs)
+        return
     started, done = time.monotonic(), 0
     first = [job for job in jobs if job[0].paper and not job[0].last]
     os.environ["TQDM_DISABLE"] = "1"  # bars of several notebooks would overwrite each other
     with ProcessPoolExecutor(n_workers, get_context("spawn")) as pool:
         for group in (first, [job for job in jobs if job not in first]):
-            running = {pool.submit(execute, job[0], job[1], folder, job[2]): job[0] for job in group}
+            running = {pool.submit(execute, page, values, folder, note): page.name for page, values, note in group}
             for future in as_completed(running):
                 done += 1
                 left = (time.monotonic() - started) * (len(jobs) - done) / done
-                print(f"page {done} of {len(jobs)}: {running[future].name}, about {left:.0f} s left", file=sys.stderr)
+                print(f"page {done} of {len(jobs)}: {running[future]}, about {left:.0f} s left", file=sys.stderr)
                 yield future.result()
 
 
@@ -199,10 +193,10 @@ def normalize(path: Path, note: str = "") -> None:
     if note:
         first = next(cell for cell in content.cells if cell.cell_type == "markdown")
         first.source = re.sub(r"(?m)^# .*$", lambda title: f"{title.group()}\n\n**{note}**", first.source, count=1)
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    content.metadata.update(kernelspec=kernel, language_info={"name": "python"})
     content.metadata.pop("papermill", None)
     content.metadata.pop("widgets", None)
-    content.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    content.metadata["language_info"] = {"name": "python"}
     hidden = [c for c in content.cells if {"parameters", "remove-input"} <= set(c.metadata.get("tags", []))]
     for index, cell in enumerate(content.cells):
         cell["id"] = f"cell-{index}"

@@ -64,10 +64,6 @@ def graph(
     seed : int
         Of random weights, where the network's name asks for them.
 
-    Returns
-    -------
-    Graph
-
     Raises
     ------
     InputError
@@ -144,8 +140,7 @@ def cluster(network: Network, n_clusters: int = 12, *, seed: int = 0, **options:
 
     Returns
     -------
-    Clustering
-        ``labels`` (n_vertices,) and ``ncut``.
+    Clustering with ``labels`` (n_vertices,) and ``ncut``
 
     >>> blocks = np.kron(np.eye(2), np.ones((3, 3)))
     >>> cluster(blocks, 2).labels.tolist()
@@ -201,8 +196,7 @@ def measure(
 
     Returns
     -------
-    Clusterability
-        ``ncut``, ``z``, ``p``, ``labels`` and more.
+    Clusterability with ``ncut``, ``z``, ``p``, ``labels`` and more
 
     Raises
     ------
@@ -236,17 +230,15 @@ def lesion(
         A file, see :func:`graph`, or matrices (out, in) and biases (out,). Hidden neurons are taken to be ReLU.
     dataset : str
         On whose test examples the network is scored.
-    n_clusters : int
+    n_clusters, seed : int
     n_controls : int
         Random sets of neurons that each sub-module is compared with.
-    seed : int
     progress : callable, optional
         Given the number of sub-modules, what to call after each.
 
     Returns
     -------
-    DataFrame
-        A row a sub-module: see :func:`clusterability.lesions.importance.classified`.
+    DataFrame with a row a sub-module, see :func:`clusterability.lesions.importance.classified`
 
     Raises
     ------
