@@ -1,7 +1,5 @@
 """The command line: ``clusterability list``, ``run``, ``measure`` and ``lesion``."""
 
-from __future__ import annotations
-
 import json
 import math
 import os

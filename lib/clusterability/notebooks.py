@@ -1,7 +1,5 @@
 """The book's notebooks: which there are, their parameters, and running them without leaving a mess."""
 
-from __future__ import annotations
-
 import ast
 import json
 import os
@@ -98,11 +96,10 @@ def declared(source: str) -> dict[str, str]:
 def values_of(notebook: Notebook, given: Mapping[str, str], preset_name: str = "") -> dict[str, Any]:
     """Typed values of parameters given as texts, over those of a preset; InputError for a name that the notebook's
     parameters cell lacks, a text of the wrong type, or an unknown preset."""
-    unknown = [name for name in given if name not in notebook.parameters]
-    if unknown:
-        raise InputError(
-            f"{notebook.name} has no parameter {unknown[0]!r}: choose from {', '.join(notebook.parameters)}"
-        )
+    for name in given:
+        if name not in notebook.parameters:
+            known = ", ".join(notebook.parameters)
+            raise InputError(f"{notebook.name} has no parameter {name!r}: choose from {known}")
     values = dict(preset(notebook.name, preset_name)) if preset_name else {}
     values |= {name: parse(name, notebook.parameters[name], text) for name, text in given.items()}
     for name in ("n_shuffles", "interval"):

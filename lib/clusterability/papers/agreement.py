@@ -1,7 +1,5 @@
 """Every published condition beside ours: how far apart, and a verdict, from the committed rows."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 
@@ -14,23 +12,18 @@ from clusterability.experiments.run import on_base
 from clusterability.papers import published
 from clusterability.papers.words import STATES
 
-_MLP, _REGRESSION, _SMALL_MLP = "mlp 784-256x4-10", "mlp 2-256x4-512", "mlp 49-64x3-10"
-_CNN, _VGG = "small cnn", "vgg16"
+_MLP, _CNN, _VGG = "mlp 784-256x4-10", "small cnn", "vgg16"
 # For every published experiment and architecture, the figures whose rows repeat it.
 TABLES = {
-    ("factors", _MLP): [
-        "mlp-regularization", "mlp-regularization-pruned", "mlp-clusterable-init", "mlp-halves",
-        "control-distribution",
-    ],
-    ("factors", _REGRESSION): ["mlp-polynomials"],
+    ("factors", _MLP): ["mlp-regularization", "mlp-regularization-pruned", "mlp-clusterable-init", "mlp-halves",
+                        "control-distribution"],
+    ("factors", "mlp 2-256x4-512"): ["mlp-polynomials"],
     ("factors", _CNN): ["cnn-regularization", "cnn-regularization-pruned", "cnn-clusterable-init", "cnn-stacked"],
     ("factors", _VGG): ["vgg-regularization", "vgg-clusterable-init"],
-    ("random init", _MLP): ["random-init"],
-    ("random init", _CNN): ["random-init"],
-    ("random init", _VGG): ["random-init"],
+    **{("random init", network): ["random-init"] for network in (_MLP, _CNN, _VGG)},
     ("null models", _MLP): ["null-models"],
     ("alternative datasets", _MLP): ["alternative-datasets"],
-    ("clusterability gradient", _SMALL_MLP): ["clusterability-gradient"],
+    ("clusterability gradient", "mlp 49-64x3-10"): ["clusterability-gradient"],
 }  # fmt: skip
 # Epochs of training and of pruning, where pages show other networks too.
 _EPOCHS = {_CNN: (10, 10), _VGG: (200, 50)}
@@ -42,26 +35,14 @@ EQUIVALENT, COMPATIBLE, DIFFERS = "equivalent", "no difference found", "differs"
 COLOURS = {EQUIVALENT: "#009E73", COMPATIBLE: "#0072B2", DIFFERS: "#D55E00"}
 
 
-def pairs(column: str = "ncut") -> pd.DataFrame:
+def pairs(column: str = "ncut", *, computed: bool = True) -> pd.DataFrame:
     """Mean, standard deviation and number of networks of the column "ncut" or "z", ours (``mean``, ``sd``, ``n``) and
     ``published_``, a row a condition: ``experiment``, ``architecture``, ``dataset``, ``condition``, ``pruned`` and
     ``null_model``.
 
-    Conditions of which we have not computed two networks are left out, and so is an n-cut that the same networks have
-    under another null model.
+    Conditions of which we have not ``computed`` two networks of that size are left out, or the others are; and so is
+    an n-cut that the same networks have under another null model.
     """
-    both = _beside_ours(column)
-    return both[both["sd"].notna()].reset_index(drop=True)
-
-
-def left_out(column: str = "ncut") -> pd.DataFrame:
-    """As :func:`pairs`, the published conditions of which we have not computed two networks of that size."""
-    both = _beside_ours(column)
-    return both[both["sd"].isna()].reset_index(drop=True)
-
-
-def _beside_ours(column: str) -> pd.DataFrame:
-    """Every published value, with ours where there are any."""
     parts = []
     for (experiment, architecture), figures in TABLES.items():
         theirs = published.load(experiment, architecture).rename(columns={
@@ -73,7 +54,13 @@ def _beside_ours(column: str) -> pd.DataFrame:
         both = theirs.merge(ours, on=keys, how="left", suffixes=("", "_ours"))
         parts.append(both[both["published_mean"].notna() & ((both["null_model"] == "layer") | (column != "ncut"))])
     columns = [*_CONDITION, "mean", "sd", "n", "published_mean", "published_sd", "published_n"]
-    return pd.concat(parts, ignore_index=True)[columns]
+    both = pd.concat(parts, ignore_index=True)[columns]
+    return both[both["sd"].notna() == computed].reset_index(drop=True)
+
+
+def left_out(column: str = "ncut") -> pd.DataFrame:
+    """As :func:`pairs`, the published conditions of which we have not computed two networks of that size."""
+    return pairs(column, computed=False)
 
 
 def _comparable(figures: list[str], architecture: str) -> pd.DataFrame:

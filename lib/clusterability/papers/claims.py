@@ -1,10 +1,8 @@
 """Claims of the papers, evaluated on rows: each holds or does not, with its numbers."""
 
-from __future__ import annotations
-
 import math
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import pandas as pd
@@ -116,11 +114,6 @@ def for_every(column: str, rows: pd.DataFrame, evaluate: Callable[[pd.DataFrame]
     holding = ", ".join(str(value) for value, claim in evaluated.items() if claim.holds) or "none"
     against = "".join(f"; not for {value} ({c.numbers})" for value, c in evaluated.items() if c.holds is False)
     return Claim(next(iter(evaluated.values())).statement, holds, f"holds for {holding}{against}")
-
-
-def decided(evaluated: Sequence[Claim]) -> list[Claim]:
-    """The claims whose rows are there: those that hold and those that do not."""
-    return [claim for claim in evaluated if claim.holds is not None]
 
 
 def _verdict(value: float, relation: str, bound: float) -> bool | None:

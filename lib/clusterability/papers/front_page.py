@@ -1,7 +1,5 @@
 """The book's findings in a few numbers, all as texts, for the front page."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from clusterability.base import files

@@ -1,7 +1,5 @@
 """Names and numbers as readers see them: a column's heading, its published counterpart, a mean and its spread."""
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 
@@ -53,12 +51,14 @@ def column(name: str) -> Column:
 
 
 def spread(mean: float, sd: float = math.nan, digits: int = 2) -> str:
-    """Mean ± standard deviation, in one line however narrow the column; a dash where there is no mean.
+    """Mean ± standard deviation, in one line however narrow the column, without decimals beyond 200; a dash where
+    there is no mean.
 
     >>> spread(-9.67, 1.214) == "−9.67\\N{NO-BREAK SPACE}±\\N{NO-BREAK SPACE}1.21", spread(float("nan")), spread(1.0)
     (True, '–', '1.00')
     """
     if math.isnan(mean):
         return "–"
+    digits = 0 if mean > 200 else digits
     text = f"{mean:.{digits}f}" if math.isnan(sd) else f"{mean:.{digits}f} ± {sd:.{digits}f}"
     return text.replace("-", "−").replace(" ", "\N{NO-BREAK SPACE}")

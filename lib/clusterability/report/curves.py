@@ -1,7 +1,5 @@
 """Numbers along training, and over numbers of clusters and of starts; every network a line."""
 
-from __future__ import annotations
-
 from textwrap import fill
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """Distributions over networks, over their shuffles and over their clusters."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np
@@ -30,6 +28,8 @@ def strips(
     crowded = rows.groupby([by, "look"]).size().max() > 50
     size = (3.2 + 3.4 * len(columns), 1.5 + (0.65 if crowded else 0.45) * len(groups))
     figure, [axes] = plt.subplots(1, len(columns), sharey=True, squeeze=False, figsize=size)
+    theirs = rows[:0] if published is None else published[published[by].isin(groups)]
+    places = [groups.index(group) - 0.36 for group in theirs[by]]
     for panel, (column, label) in zip(axes, columns.items(), strict=True):
         for look, (colour, marker) in looks.items():
             sns.stripplot(
@@ -37,17 +37,15 @@ def strips(
                 palette=[colour] * len(looks), marker=marker, dodge=len(looks) > 1, jitter=0.22, legend=False,
                 size=3 if crowded else 5.5, alpha=0.7, ax=panel,
             )  # fmt: skip
-        if published is not None and f"{column}_mean" in published:
-            theirs = published[published[by].isin(groups)]
-            places = [groups.index(group) - 0.36 for group in theirs[by]]
+        if f"{column}_mean" in theirs:
             panel.errorbar(theirs[f"{column}_mean"], places, xerr=theirs[f"{column}_sd"], elinewidth=1, **_TICK)
         if column.endswith("z"):
             panel.axvline(0, **ZERO)
         panel.grid(axis="y")
         panel.set(xlabel=label, ylabel="", ylim=(len(groups) - 0.5, -0.5))
-    theirs = [] if published is None else [handle("published mean ± sd", GREY, "|", markersize=10)]
-    if colour_by or theirs:
-        legend(figure, looks if colour_by else {}, *theirs)
+    mean = [] if published is None else [handle("published mean ± sd", GREY, "|", markersize=10)]
+    if colour_by or mean:
+        legend(figure, looks if colour_by else {}, *mean)
     return figure
 
 
@@ -139,9 +137,7 @@ def spectra(rows: pd.DataFrame, n_clusters: int, groups: pd.Series) -> Figure:
 def forest(table: pd.DataFrame, label: str, colours: Mapping[str, str]) -> Figure:
     """Differences with their confidence intervals, a line a comparison: ``name``, ``difference``, ``low``, ``high``
     and ``verdict``; verdicts have ``colours``, in the order of the legend; ``label`` is the horizontal axis's."""
-    looks = {
-        verdict: (colour, marker) for (verdict, colour), (_, marker) in zip(colours.items(), STYLES, strict=False)
-    }
+    looks = {verdict: (colours[verdict], marker) for verdict, (_, marker) in zip(colours, STYLES, strict=False)}
     figure, panel = plt.subplots(figsize=(7.6, 1.2 + 0.24 * len(table)))
     panel.axvline(0, **ZERO)
     for place, row in enumerate(table.itertuples()):

@@ -1,7 +1,5 @@
 """Pictures of a network's clusters, and of what networks see."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What lesions cost: sub-modules as points, pairs of them as heat maps, what depends on what as graphs."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import networkx

@@ -1,7 +1,5 @@
 """A figure's page: its rows, what was published beside them, its figure, its claims, and where all came from."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +9,7 @@ from matplotlib.figure import Figure
 
 from clusterability.experiments import grid, run
 from clusterability.experiments.grid import Run
-from clusterability.papers.claims import Claim, decided
+from clusterability.papers.claims import Claim
 from clusterability.report import style, tables
 
 
@@ -77,8 +75,11 @@ class Page:
         return style.save(figure, f"{self.name}-{suffix}" if suffix else self.name)
 
     def claims(self, *evaluated: Claim, only_decided: bool = False) -> HTML:
-        """The claims with their verdicts; or those only whose rows are there."""
-        return tables.claims(decided(evaluated) if only_decided else evaluated)
+        """Claims, whether each holds, and the numbers that say so; or only those that hold or do not."""
+        shown = [claim for claim in evaluated if claim.holds is not None or not only_decided]
+        return tables.html(
+            [{"Claim": one.statement, "Verdict": one.verdict, "Numbers": one.numbers} for one in shown]
+        )
 
     def provenance(self) -> HTML:
         """Where all rows come from that the page has asked for."""

@@ -1,7 +1,5 @@
 """n-cut and other numbers against each other: every network a point, published means with error bars."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -65,10 +63,9 @@ def ncut_against_accuracy(rows: pd.DataFrame) -> Figure:
         filled = np.where(pruned[:, None], colours, [0, 0, 0, 0])
         points.set(alpha=None, edgecolors=colours, linewidths=1.2, facecolors=filled)
     grid.set_axis_labels("test accuracy, %", NCUT)
-    kinds = [(name, fill) for name in looks for fill in ("none", "full")]
-    words = {"none": "unpruned", "full": "pruned"}
-    handles = (handle(f"{name}, {words[fill]}", *looks[name], fillstyle=fill) for name, fill in kinds)
-    legend(grid.figure, {}, *handles, columns=4)
+    fills = {"unpruned": "none", "pruned": "full"}
+    kinds = [(f"{name}, {state}", look, fills[state]) for name, look in looks.items() for state in fills]
+    legend(grid.figure, {}, *(handle(name, *look, fillstyle=fill) for name, look, fill in kinds), columns=4)
     return grid.figure
 
 

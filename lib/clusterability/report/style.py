@@ -1,8 +1,6 @@
 """What all figures share: colours and shapes, settings, panels, and how they are written."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from itertools import cycle
 from pathlib import Path
@@ -102,13 +100,13 @@ def legend(figure: Figure, looks: Mapping[str, tuple[str, str]], *others: Line2D
     figure.legend(handles=handles, loc="outside lower center", ncols=min(columns, len(handles)), frameon=False)
 
 
-def save(figure: Figure, name: str, formats: Sequence[str] = ("svg", "pdf", "png")) -> SVG:
+def save(figure: Figure, name: str) -> SVG:
     """Write ``figures/NAME.svg`` … below the working directory, the same bytes every time; return the SVG."""
     folder = Path("figures")
     with matplotlib.rc_context(_SETTINGS):
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # laid out once for all formats
-        for suffix in formats:
+        for suffix, metadata in _METADATA.items():
             with written_whole(folder / f"{name}.{suffix}") as temporary:
-                figure.savefig(temporary, format=suffix, dpi=200, metadata=_METADATA[suffix])
+                figure.savefig(temporary, format=suffix, dpi=200, metadata=metadata)
     return SVG(filename=str(folder / f"{name}.svg"))

@@ -1,8 +1,6 @@
 """Tables as readers see them: numbers rounded, spread beside the mean, names in words."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,7 +11,6 @@ from clusterability.data.catalogue import TITLES, entry
 from clusterability.graphs.channels import ChannelGraph
 from clusterability.graphs.layered import LayeredGraph
 from clusterability.lesions import importance
-from clusterability.papers.claims import Claim
 from clusterability.papers.published import PLACE
 from clusterability.papers.words import STATES, column, spread
 
@@ -32,13 +29,11 @@ def html(table: pd.DataFrame | Sequence[Mapping]) -> HTML:
     return HTML(f'<div class="table-box">{text}</div>')
 
 
-def _by_place(rows: pd.DataFrame, cells: Callable[[pd.DataFrame], Mapping[str, str]], *, state: bool = True) -> HTML:
-    """A line a data set, condition and, if wanted, pruning state: these in words, then what ``cells`` says."""
-    lines = []
+def _places(rows: pd.DataFrame, *, state: bool = True) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
+    """Rows by data set, condition and, if wanted, pruning state: a table's line that names these, and the rows."""
     for (dataset, condition, *pruned), part in rows.groupby(PLACE if state else PLACE[:2], sort=False):
         line = {"Data set": TITLES[dataset], "Condition": condition}
-        lines.append(line | ({"State": STATES[pruned[0]]} if pruned else {}) | cells(part))
-    return html(lines)
+        yield line | ({"State": STATES[pruned[0]]} if pruned else {}), part
 
 
 def beside(
@@ -60,44 +55,36 @@ def beside(
     headings, known = headings or {}, [] if theirs is None else theirs.to_dict("records")
     published = {tuple(row[name] for name in PLACE): row for row in known}
     groups = rows.groupby(PLACE, sort=False)[list(columns)]
-    means, deviations = groups.mean(), groups.std()
-
-    def cells(part: pd.DataFrame) -> dict[str, str]:
-        place, line = tuple(part[PLACE].iloc[0]), {"n": str(len(part))}
-        there = published.get(place, {})
+    means, deviations, lines = groups.mean(), groups.std(), []
+    for line, part in _places(rows, state=rows["pruned"].nunique() > 1):
+        place = tuple(part[PLACE].iloc[0])
+        there, line["n"] = published.get(place, {}), str(len(part))
         for name in columns:
             named, mean, sd = column(name), means.loc[place, name], deviations.loc[place, name]
             heading = headings.get(name, named.heading)
-            if theirs is None or not named.published or name in alone:
-                shown = {heading: (mean, sd)}
-            else:
+            shown = {heading: (mean, sd)}
+            if named.published and theirs is not None and name not in alone:
                 of = _OF_SHUFFLES if name == "shuffled_mean" else ""
                 ours = (mean, part["shuffled_sd"].mean() if of else sd)
                 summary = [there.get(f"{named.published}_{what}", np.nan) for what in ("mean", "sd")]
                 shown = {f"{heading}, ours{of}": ours, f"{heading}, published{of}": summary}
-            line |= {title: _spread(named.factor * m, named.factor * s, digits) for title, (m, s) in shown.items()}
-        return line
-
-    return _by_place(rows, cells, state=rows["pruned"].nunique() > 1)
+            line |= {title: spread(named.factor * m, named.factor * s, digits) for title, (m, s) in shown.items()}
+        lines.append(line)
+    return html(lines)
 
 
 def spreads(rows: pd.DataFrame, columns: Mapping[str, str], by: str, *, digits: int = 2) -> HTML:
     """Means ± standard deviations over networks for every value of another column, a row a condition; ``columns``
     have headings in which ``{}`` is the value of ``by``."""
-
-    def cells(part: pd.DataFrame) -> dict[str, str]:
-        own = {value: part[part[by] == value] for value in rows[by].unique()}
-        return {"n": str(part["seed"].nunique())} | {
-            heading.format(value): _spread(networks[name].mean(), networks[name].std(), digits)
-            for value, networks in own.items()
-            for name, heading in columns.items()
-        }
-
-    return _by_place(rows, cells, state=rows["pruned"].nunique() > 1)
-
-
-def _spread(mean: float, sd: float, digits: int) -> str:
-    return spread(mean, sd, 0 if mean > 200 else digits)
+    lines = []
+    for line, part in _places(rows, state=rows["pruned"].nunique() > 1):
+        line["n"] = str(part["seed"].nunique())
+        for value in rows[by].unique():
+            for name, heading in columns.items():
+                own = part.loc[part[by] == value, name]
+                line[heading.format(value)] = spread(own.mean(), own.std(), digits)
+        lines.append(line)
+    return html(lines)
 
 
 def networks(rows: pd.DataFrame) -> HTML:
@@ -152,13 +139,13 @@ def significance(rows: pd.DataFrame, level: float = 0.05) -> HTML:
     Benjamini & Hochberg's procedure (of the networks called significant, a share of ``level`` may be false) and by
     Holm's (the chance that even one is)."""
     headings = {"p": "p", "bh": "p after Benjamini-Hochberg", "holm": "p after Holm"}
-
-    def cells(part: pd.DataFrame) -> dict[str, str]:
-        found = {f"{heading} ≤ {level:g}": str((part[name] <= level).sum()) for name, heading in headings.items()}
+    rows = rows.assign(bh=adjusted(rows["p"], "bh"), holm=adjusted(rows["p"], "holm"))
+    lines = []
+    for line, part in _places(rows):
+        counted = {f"{heading} ≤ {level:g}": str((part[name] <= level).sum()) for name, heading in headings.items()}
         smallest = _listed((1 / (1 + part["n_shuffles"])).map("{:.3g}".format))
-        return {"n": str(len(part))} | found | {"smallest p possible": smallest}
-
-    return _by_place(rows.assign(bh=adjusted(rows["p"], "bh"), holm=adjusted(rows["p"], "holm")), cells)
+        lines.append(line | {"n": str(len(part))} | counted | {"smallest p possible": smallest})
+    return html(lines)
 
 
 def agreement(compared: pd.DataFrame) -> HTML:
@@ -178,13 +165,6 @@ def agreement(compared: pd.DataFrame) -> HTML:
             line["p, equivalence, corrected"] = f"{row.equivalence_p:.2g}"
         lines.append({**line, "Verdict": row.verdict})
     return html(lines)
-
-
-def claims(evaluated: Iterable[Claim]) -> HTML:
-    """Claims, whether each holds, and the numbers that say so."""
-    return html(
-        [{"Claim": claim.statement, "Verdict": claim.verdict, "Numbers": claim.numbers} for claim in evaluated]
-    )
 
 
 def clusters(weights: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> HTML:
@@ -208,38 +188,35 @@ def clusters(weights: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> HTM
 def lesion_kinds(rows: pd.DataFrame, by: str = "kind") -> HTML:
     """Sub-modules of every class a network, mean ± standard deviation over networks, by the "kind" or the
     "corrected_kind" of :func:`clusterability.lesions.importance.classified`."""
-
-    def cells(part: pd.DataFrame) -> dict[str, str]:
+    lines = []
+    for line, part in _places(importance.counts(rows[rows["clustering"] == "spectral"], by)):
         counted = {"sub-modules": part.sum(axis=1), **part}
         means = {name: spread(values.mean(), values.std(), 1) for name, values in counted.items()}
-        return {"n": str(len(part))} | means
-
-    return _by_place(importance.counts(rows[rows["clustering"] == "spectral"], by), cells)
+        lines.append(line | {"n": str(len(part))} | means)
+    return html(lines)
 
 
 def chance(rows: pd.DataFrame) -> HTML:
     """Important sub-modules beside those of random clusterings."""
     released, corrected = importance.chance(rows), importance.chance(rows, "corrected_kind")
-
-    def cells(part: pd.DataFrame) -> dict[str, str]:
-        line = {"sub-modules tested": str(part["tested"].iloc[0])}
+    lines = []
+    for line, part in _places(released):
+        line["sub-modules tested"] = str(part["tested"].iloc[0])
         for name, counted in (("released rule", part), ("corrected", corrected.loc[part.index])):
             line[f"important, {name}"] = str(counted["spectral"].iloc[0])
             line[f"of random clusterings, {name}"] = str(counted["random"].iloc[0])
-        return line
-
-    return _by_place(released, cells)
+        lines.append(line)
+    return html(lines)
 
 
 def dependencies(found: pd.DataFrame) -> HTML:
     """Pairs of important sub-modules by what their conditional lesions say, as
     :func:`clusterability.lesions.importance.dependencies` gives them, with ``dataset`` and ``condition``."""
-
-    def cells(part: pd.DataFrame) -> dict[str, str]:
-        counted = {kind: str((part["dependency"] == kind).sum()) for kind in importance.DEPENDENCIES}
-        return {"pairs": str(len(part))} | counted
-
-    return _by_place(found, cells, state=False)
+    return html([
+        line | {"pairs": str(len(part))}
+        | {kind: str((part["dependency"] == kind).sum()) for kind in importance.DEPENDENCIES}
+        for line, part in _places(found, state=False)
+    ])  # fmt: skip
 
 
 def datasets(names: Sequence[str]) -> HTML:
