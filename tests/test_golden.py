@@ -16,6 +16,7 @@ from unittest import mock
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from clusterability import CNN, MLP, Measurement, Training, grid, untrained_grid
 from clusterability.base import files
@@ -140,6 +141,27 @@ def test_stored_rows_of_untrained_networks_are_computed_again(tmp_path, monkeypa
     assert len(found) == len(runs) == 8
     found, expected = found.drop(columns=apart), expected.drop(columns=apart)
     (pd.testing.assert_frame_equal if on_golden_machine() else assert_close)(found, expected)
+
+
+@pytest.mark.skipif("GOLDEN_AT_SIZE" not in os.environ, reason="takes a minute: make golden")
+def test_a_stored_network_of_the_papers_size_is_trained_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("CLUSTERABILITY_LOCAL", str(tmp_path))
+    monkeypatch.setenv("CLUSTERABILITY_STORE", "again")
+    lines = {"Lines": {"dataset": "line"}}  # drawn by the library itself: no download
+    runs = grid(
+        [""], lines, 1, hidden=[256] * 4, seed=0, pruned=(False, True), training=Training(20, 20),
+        measurement=Measurement(12, 50),
+    )  # fmt: skip
+    run("alternative-datasets", runs, recompute=True)
+    found = as_text(store.own("alternative-datasets"))
+    stored = as_text(store.committed("alternative-datasets")).set_index("key", drop=False)
+    expected = stored.loc[found["key"]].reset_index(drop=True)
+    assert len(found) == 2
+    apart = [*PASSING, "device", "software"]
+    if on_golden_machine() and found["software"].equals(expected["software"]):
+        pd.testing.assert_frame_equal(found.drop(columns=apart), expected.drop(columns=apart))
+    unpruned = [rows[rows["pruned"] == "False"].drop(columns=apart) for rows in (found, expected)]
+    assert_close(*unpruned)
 
 
 if __name__ == "__main__":
