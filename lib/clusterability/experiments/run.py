@@ -20,7 +20,7 @@ from clusterability.experiments.rows import ROWS
 def run(
     figure: str, runs: Sequence[Run], *, shared: Sequence[str] = (), device: str = "cpu", recompute: bool = False
 ) -> pd.DataFrame:
-    """Rows of all runs: those at hand reused, the others computed and kept.
+    """Rows of all runs, in their order: those at hand reused, the others computed and stored.
 
     Parameters
     ----------
@@ -37,15 +37,13 @@ def run(
 
     Returns
     -------
-    DataFrame with the columns of the kind's rows, see :mod:`clusterability.experiments.rows`, in the order of runs
-        Seconds, dates and devices are those of the computation. Of networks, what follows from the other columns
-        stands beside them, see :func:`described`.
+    DataFrame
+        Columns of :mod:`clusterability.experiments.rows`, and of networks those that :func:`described` adds.
 
     Raises
     ------
     InputError
-        A device that is not there, a data set that cannot be had, or rows that may not be computed, before any
-        long work.
+        Before any long work: a device that is not there, data that cannot be had, rows that may not be computed.
     """
     if device != "cpu":
         _computing().check_device(device)
@@ -122,22 +120,8 @@ def on_base(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def changes(rows: pd.DataFrame, columns: Sequence[str], phases: Mapping[str, tuple[int, int]]) -> pd.DataFrame:
-    """How numbers of networks measured along training change from one epoch to another.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        One row a data set, condition, seed and epoch.
-    columns : sequence of str
-        The numbers.
-    phases : mapping of str to (int, int)
-        First and last epoch of every phase.
-
-    Returns
-    -------
-    DataFrame
-        ``dataset``, ``condition``, ``seed``, ``phase`` and the changes, a row a network and phase.
-    """
+    """How the ``columns`` of networks measured along training change in every phase, named with its first and last
+    epoch: ``dataset``, ``condition``, ``seed``, ``phase`` and the changes, a row a network and phase."""
     table = rows.set_index(["dataset", "condition", "seed", "epoch"])[list(columns)].unstack("epoch")
     parts = [
         (table.xs(last, axis=1, level="epoch") - table.xs(first, axis=1, level="epoch")).assign(phase=phase)
@@ -158,18 +142,9 @@ def weights(figure: str, run: Run, *, device: str = "cpu") -> list[np.ndarray]:
 
 
 def examples(figure: str, names: Sequence[str], n_examples: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """The first training examples of data sets, from a figure's file or from the data.
-
-    Returns
-    -------
-    dict of (ndarray (n_examples, ...) of uint8, ndarray (n_examples,) of int64)
-        By name, intensities between 0 and 255.
-
-    Raises
-    ------
-    InputError
-        An unknown data set, or one that cannot be had.
-    """
+    """The first training examples of data sets by name, from a figure's file or from the data: intensities between 0
+    and 255, (n_examples, ...) of uint8, and labels (n_examples,) of int64. InputError for an unknown data set, or one
+    that cannot be had."""
     for name in names:
         entry(name)
 
