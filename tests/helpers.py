@@ -15,7 +15,7 @@ from torch import nn
 
 from clusterability.cli import main
 from clusterability.experiments.store import Numbers, _kinds
-from clusterability.networks.mlp import Stack
+from clusterability.networks.stack import Stack
 
 
 def random_network(sizes, rng, density=1.0, dtype=np.float64):

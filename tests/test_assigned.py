@@ -12,8 +12,8 @@ from clusterability.base.errors import InputError
 from clusterability.clustering.measure import Measurement, measure
 from clusterability.clustering.ncut import ncut
 from clusterability.graphs.layered import LayeredGraph
+from clusterability.networks.initialize import random_groups
 from clusterability.networks.mlp import MLP
-from clusterability.networks.network import random_groups
 from clusterability.penalties.given_groups import assigned_cut
 from clusterability.training.train import NetworkSpec, Training, train
 from helpers import networks, random_network

@@ -16,6 +16,19 @@ def test_nothing_in_base_imports_pytorch_before_it_is_needed():
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
+def test_stored_rows_are_read_without_what_trains_and_clusters():
+    script = """
+import sys
+from clusterability import MLP, Measurement, Page, Training, mean, recipes, report, untrained_grid
+report.strips
+network = MLP((784, *[256] * 4, 10))
+runs = untrained_grid(recipes("untrained", ["Control"]), 2, network, measurement=Measurement(12, 0), seed=0)
+assert len(Page("random-init").rows(runs)) == 2
+sys.exit(bool({"torch", "numba"} & set(sys.modules)))
+"""
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
 def test_one_thread_is_given_back():
     before = torch.get_num_threads()
     with one_thread():

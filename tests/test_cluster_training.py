@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from clusterability.base.errors import InputError
-from clusterability.networks.mlp import MLP, logits, rescale
+from clusterability.networks.mlp import MLP
+from clusterability.networks.stack import logits, rescale
 from clusterability.penalties.eigenvalues import smallest_eigenpairs
 from clusterability.penalties.module import ClusterabilityPenalty
 from clusterability.training.loop import Randomness

@@ -12,8 +12,9 @@ from clusterability.clustering.measure import Measurement
 from clusterability.experiments import store as results
 from clusterability.experiments.grid import KEY_VERSION, Run
 from clusterability.graphs.channels import NORMS
-from clusterability.networks.cnn import CNN, sequential, taken
+from clusterability.networks.cnn import CNN
 from clusterability.networks.mlp import MLP
+from clusterability.networks.sequential import sequential, taken
 from clusterability.training.spec import NetworkSpec, Training
 from helpers import assert_sequential_state
 from helpers import sequential as plain

@@ -17,6 +17,7 @@ from clusterability.experiments import run as running
 from clusterability.graphs.channels import channel_graph
 from clusterability.graphs.tracing import trace
 from clusterability.networks import torchvision as models
+from clusterability.networks.classifier import Classifier
 from clusterability.papers import published
 from clusterability.report import tables
 from helpers import invoke, refused
@@ -177,8 +178,8 @@ def test_classifiers_are_measured_as_the_command_line_measures_them(project, mon
 
 
 def test_the_structure_of_a_classifier_needs_no_weights():
-    structure = models.Classifier("squeezenet1_1").structure()
-    graph = models.Classifier("squeezenet1_1").graph(fold=True)
+    structure = Classifier("squeezenet1_1").structure()
+    graph = Classifier("squeezenet1_1").graph(fold=True)
     assert (structure.layer_names, structure.layer_sizes) == (graph.layer_names, graph.layer_sizes)
     assert structure.n_edges == graph.n_edges
 

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clusterability.base.errors import InputError
-from clusterability.networks.mlp import MLP, Stack, gradients, linear, logits
-from clusterability.networks.network import glorot_uniform
+from clusterability.networks.initialize import glorot_uniform
+from clusterability.networks.mlp import MLP
+from clusterability.networks.stack import Stack, gradients, linear, logits
 from helpers import sequential, untrained_stack
 
 

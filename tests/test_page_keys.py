@@ -87,7 +87,8 @@ def asked(name, preset):
         found.architectures.update({run.key: run.network.architecture.name for run in runs})
         table = table_of(figure, ROWS[runs[0].kind if runs else "network"]).drop_duplicates("key")
         rows = table.set_index("key", drop=False).reindex([run.key for run in runs]).reset_index(drop=True)
-        names = {"dataset": [run.network.dataset for run in runs], "condition": [run.condition for run in runs]}
+        names = {"dataset": [run.network.dataset for run in runs], "condition": [run.condition for run in runs],
+                 "pruned": [run.pruned for run in runs]}  # fmt: skip
         return rows.assign(**names)
 
     def run(figure, runs, *, shared=(), **_):

@@ -106,6 +106,7 @@ def _is_name(text: str) -> bool:
 def _graph_by_name(network: str | Path, architecture: str | None, seed: int, **options: Any) -> Graph:
     from clusterability.graphs.channels import check_norm, check_part
     from clusterability.networks import torchvision as models
+    from clusterability.networks.classifier import IMAGE
 
     check_part(options["part"])
     check_norm(options["norm"] or "induced")
@@ -116,7 +117,7 @@ def _graph_by_name(network: str | Path, architecture: str | None, seed: int, **o
     else:
         model = models.by_name(str(network), seed)
     if architecture or str(network).startswith(models.PREFIX):
-        options["input_shape"] = options["input_shape"] or models.IMAGE
+        options["input_shape"] = options["input_shape"] or IMAGE
     return _graph_of_model(model, **options)
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from clusterability.base.errors import InputError
-from clusterability.clustering.kmeans import kmeans
 from clusterability.clustering.spectral import embedding
 from clusterability.graphs.graph import Graph
 
@@ -62,6 +61,8 @@ def spectral_clustering(
     """
     check_n_clusters(n_clusters, graph.n_vertices)
     coordinates = embedding(graph, n_eigenvectors or n_clusters)
+    from clusterability.clustering.kmeans import kmeans  # here, for its compiler takes a while to load
+
     labels, _ = kmeans(coordinates, n_clusters, n_init or n_starts(graph.n_vertices), seed)
     return Clustering(labels, ncut(graph, labels, volume_epsilon))
 

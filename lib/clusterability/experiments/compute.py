@@ -44,8 +44,8 @@ from clusterability.lesions.lesion import (
     single_lesions,
     sub_modules,
 )
-from clusterability.networks.mlp import Stack
 from clusterability.networks.network import States, TrainedNetwork
+from clusterability.networks.stack import Stack
 from clusterability.training.checkpoint import Checkpoint, load_states, save_states
 from clusterability.training.mlp import evaluate
 from clusterability.training.pruning import trimmed

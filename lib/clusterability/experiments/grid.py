@@ -15,9 +15,9 @@ from clusterability.clustering.measure import Measurement
 from clusterability.clustering.ncut import check_n_clusters
 from clusterability.data.catalogue import NONE, entry
 from clusterability.experiments.store import key_of
+from clusterability.networks.classifier import Classifier
 from clusterability.networks.cnn import CNN
 from clusterability.networks.mlp import MLP
-from clusterability.networks.torchvision import Classifier
 from clusterability.training.spec import NetworkSpec, Training
 
 KEY_VERSION = "0.1"

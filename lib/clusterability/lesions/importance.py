@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from clusterability.base.statistics import adjusted
-from clusterability.lesions.lesion import Lesion
+
+if TYPE_CHECKING:
+    from clusterability.lesions.lesion import Lesion
 
 SMALL = 12  # a sub-module of at most so many neurons, about 5 % of a layer, is small
 LEVEL = 0.01  # p-values below are significant, as released: with 100 random lesions, none may cost more

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from clusterability.base.errors import InputError
-from clusterability.networks.mlp import linear
+from clusterability.networks.stack import linear
 
 _ROWS = 4096  # examples × lesions in one product on a CPU, so that they stay in its cache
 _ROWS_GPU = 1 << 20

@@ -1,4 +1,4 @@
-"""Convolutional networks: their shape, the PyTorch module, and the matrices that are clustered."""
+"""Convolutional networks: their shape, and the graph of their channels."""
 
 from __future__ import annotations
 
@@ -8,22 +8,20 @@ from itertools import chain, groupby, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
 from clusterability.base.errors import InputError
 from clusterability.base.records import as_declared
 from clusterability.graphs.channels import check_norm, kernel_norms
 from clusterability.graphs.layered import LayeredGraph
-from clusterability.networks.network import TrainedNetwork, clusterable, glorot_uniform
+from clusterability.networks.network import TrainedNetwork
 
 if TYPE_CHECKING:
+    import torch
+
     from clusterability.data.catalogue import Dataset
 
 KERNEL = (3, 3)
-# As Keras normalizes: PyTorch counts the momentum from the other end.
-_MOMENTUM, _EPSILON = 0.99, 1e-3
+EPSILON = 1e-3  # added to variances before they divide, as in Keras
 
 
 @dataclass(frozen=True)
@@ -120,6 +118,10 @@ class CNN:
         self, generator: torch.Generator, *, groups: int = 0, damping: float = 0.6, first_layer: bool = False
     ) -> TrainedNetwork:
         """Glorot-uniform weights, zero biases, normalizations that change nothing; groups are of channels."""
+        import torch
+
+        from clusterability.networks.initialize import clusterable, glorot_uniform
+
         channels = (self.image[0], *self.channels)
         shapes = [(n_out, n_in, *KERNEL) for n_in, n_out in pairwise(channels)]
         shapes += [(n_out, n_in) for n_in, n_out in pairwise((self.n_flat, *self.dense, self.n_outputs))]
@@ -147,7 +149,7 @@ class CNN:
         if fold:
             for matrix, normalization in zip(matrices, network.normalizations[1:], strict=False):
                 gamma, _, _, variance = normalization.astype(np.float64)
-                matrix *= (np.abs(gamma) / np.sqrt(variance + _EPSILON))[:, None]
+                matrix *= (np.abs(gamma) / np.sqrt(variance + EPSILON))[:, None]
         return LayeredGraph.of(matrices)
 
 
@@ -155,77 +157,3 @@ def _repeated(widths: Sequence[int]) -> list[str]:
     """Widths as text, equal neighbours together."""
     runs = [(width, len(list(run))) for width, run in groupby(widths)]
     return [f"{width}x{n}" if n > 1 else str(width) for width, n in runs]
-
-
-def sequential(
-    architecture: CNN,
-    network: TrainedNetwork,
-    device: str | torch.device = "cpu",
-    dropout: Sequence[nn.Module | None] = (),
-) -> nn.Sequential:
-    """The module with a network's weights; behind every hidden layer, its module of ``dropout``, if any.
-
-    >>> tiny = CNN((1, 4, 4), ((8,),), (5,), 2, batch_norm=True)
-    >>> [type(layer).__name__ for layer in sequential(tiny, tiny.untrained(torch.Generator()))]
-    ['Conv2d', 'ReLU', 'MaxPool2d', 'Normalization', 'Flatten', 'Linear', 'ReLU', 'Normalization', 'Linear']
-    """
-    layers: list[nn.Module] = []
-    n_convolutions, last = len(architecture.channels), len(network.weights) - 1
-    for layer, arrays in enumerate(zip(network.weights, network.biases, strict=True)):
-        n_out, n_in = arrays[0].shape[:2]
-        convolution = layer < n_convolutions
-        # On the device "meta", nothing is drawn from PyTorch's global random numbers.
-        with torch.device("meta"):
-            own = nn.Conv2d(n_in, n_out, KERNEL, padding=1) if convolution else nn.Linear(n_in, n_out)
-        own.weight, own.bias = (nn.Parameter(_channels_last(torch.from_numpy(array)).to(device)) for array in arrays)
-        layers.append(own)
-        if layer < last:
-            layers.append(nn.ReLU(inplace=True))
-        if convolution and architecture.pooled[layer]:
-            layers.append(nn.MaxPool2d(2))
-        if layer < architecture.n_normalized:
-            layers.append(Normalization(torch.from_numpy(network.normalizations[layer]).to(device)))
-        if layer < len(dropout) and dropout[layer] is not None:
-            layers.append(dropout[layer])
-        if layer == n_convolutions - 1:
-            layers.append(nn.Flatten())
-    return nn.Sequential(*layers)
-
-
-class Normalization(nn.Module):
-    """Batch normalization whose γ and β are one parameter, from γ, β, running mean and variance (4, units).
-
-    As an optimizer rounds by a tensor's place in memory, one tensor keeps stored networks as they are.
-    """
-
-    def __init__(self, start: Tensor) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(start[:2].clone())
-        self.register_buffer("running", start[2:].clone())
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.batch_norm(x, *self.running, *self.scale, self.training, 1 - _MOMENTUM, _EPSILON)
-
-
-def _channels_last(tensor: Tensor) -> Tensor:
-    """A copy; of kernels, with their channels last in memory, which convolutions are faster on."""
-    # PyTorch takes a kernel of one channel for any layout, and its convolution for the slower one.
-    layout = torch.channels_last if tensor.ndim == 4 else torch.contiguous_format
-    return torch.empty_like(tensor, memory_format=layout).copy_(tensor)
-
-
-def weighted(model: nn.Sequential) -> list[nn.Module]:
-    """Convolutions and dense layers of a module."""
-    return [layer for layer in model if isinstance(layer, nn.Conv2d | nn.Linear)]
-
-
-def taken(model: nn.Sequential, scores: dict[str, float]) -> TrainedNetwork:
-    """A copy of what :func:`sequential` made a module of."""
-    parts = (
-        [layer.weight for layer in weighted(model)],
-        [layer.bias for layer in weighted(model)],
-        [torch.cat([layer.scale, layer.running]) for layer in model if isinstance(layer, Normalization)],
-    )
-    copies = ([np.array(tensor.detach().cpu().numpy(), order="C") for tensor in part] for part in parts)
-    weights, biases, normalizations = copies
-    return TrainedNetwork(weights, biases, scores, normalizations)

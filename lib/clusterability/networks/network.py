@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
-from math import nan, prod
+from math import nan
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
 
 if TYPE_CHECKING:
+    import torch
+
     from clusterability.data.catalogue import Dataset
     from clusterability.graphs.channels import ChannelGraph
     from clusterability.graphs.layered import LayeredGraph
@@ -68,60 +66,9 @@ class Architecture(Protocol):
     def untrained(
         self, generator: torch.Generator, *, groups: int = 0, damping: float = 0.6, first_layer: bool = False
     ) -> TrainedNetwork:
-        """A network before its first step; with ``groups``, started :func:`clusterable`."""
+        """A network before its first step; with ``groups``, a clusterable one."""
 
     def graph(
         self, network: TrainedNetwork, *, norm: str = "induced", fold: bool = False, seed: int = 0
     ) -> LayeredGraph | ChannelGraph:
         """What is clustered; edges of kernels weigh their norm, with batch normalization folded in where asked."""
-
-
-def random_groups(sizes: Sequence[int], n_groups: int, generator: torch.Generator) -> list[Tensor]:
-    """A random group for every neuron of every layer; a group each for the outputs, if there are enough.
-
-    >>> groups = random_groups((5, 4, 3), 3, torch.Generator().manual_seed(0))
-    >>> [len(group) for group in groups], groups[-1].tolist()
-    ([5, 4, 3], [0, 1, 2])
-    """
-    groups = [torch.randint(n_groups, (size,), generator=generator) for size in sizes]
-    if sizes[-1] <= n_groups:
-        groups[-1] = torch.arange(sizes[-1])
-    return groups
-
-
-def glorot_uniform(shape: Sequence[int], generator: torch.Generator) -> Tensor:
-    """Weights (out, in, ...), uniform on ±sqrt(6 / (fan_in + fan_out)) (Glorot & Bengio, 2010).
-
-    As in Keras, a unit's fans are the units that it joins times the entries of a kernel.
-    """
-    limit = (6 / (sum(shape[:2]) * prod(shape[2:]))) ** 0.5
-    return torch.empty(*shape).uniform_(-limit, limit, generator=generator)
-
-
-def clusterable(
-    weights: Sequence[Tensor], groups: Sequence[Tensor], n_groups: int, damping: float, *, first_layer: bool = False
-) -> list[Tensor]:
-    """Clusterable initialization: weights within groups of units grow, the others shrink (C, section 3.3).
-
-    Those inside a group are multiplied by 1 + (1 − damping)(n_groups − 1), the others by ``damping``, so that the
-    mean weight stays where groups are random. The papers leave the first layer of networks that are trained as it
-    is, for a pixel has no fixed meaning.
-
-    Parameters
-    ----------
-    weights : sequence of Tensor (out, in, ...)
-        First layer first. Kernels are scaled as a whole.
-    groups : sequence of Tensor of int64
-        Group of every unit, an array a layer of units; layers of weights beyond these stay.
-    damping : float in [0, 1]
-
-    >>> [scaled] = clusterable([torch.ones(2, 2)], [torch.arange(2)] * 2, 4, 0.6, first_layer=True)
-    >>> scaled.round(decimals=4).tolist()
-    [[2.200000047683716, 0.6000000238418579], [0.6000000238418579, 2.200000047683716]]
-    """
-    scaled, factors = list(weights), torch.tensor([damping, 1 + (1 - damping) * (n_groups - 1)])
-    for layer, (before, after) in enumerate(pairwise(groups)):
-        if layer or first_layer:
-            chosen = factors[(after[:, None] == before).long()]
-            scaled[layer] = weights[layer] * chosen.view(*chosen.shape, *[1] * (weights[layer].ndim - 2))
-    return scaled

@@ -7,82 +7,19 @@ import importlib
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 
 from clusterability.base.errors import InputError, reason
 from clusterability.base.torchvision import import_torchvision
-from clusterability.graphs.channels import ChannelGraph, channel_graph, check_norm
-from clusterability.graphs.tracing import trace
+from clusterability.networks.classifier import RANDOM
 from clusterability.networks.files import read_tensors
-from clusterability.networks.network import TrainedNetwork
-
-if TYPE_CHECKING:
-    from clusterability.data.catalogue import Dataset
 
 PREFIX = "torchvision:"
-RANDOM = "random"
-IMAGE = (3, 224, 224)
-"""Input shape on which torchvision's classifiers are traced."""
-
-
-@dataclass(frozen=True)
-class Classifier:
-    """One of torchvision's classifiers of ImageNet, as the architecture of a specification.
-
-    >>> Classifier("resnet18").name
-    'torchvision resnet18'
-    """
-
-    classifier: str  # torchvision's name
-    weights: str = RANDOM  # or "DEFAULT", or the name of torchvision's weights
-
-    unsupported = ("convolution_dropout", "augmentation", "bfloat16")
-    batch_norm = True  # of those that have none, nothing is folded
-    fully_connected = False
-    channels = ()
-
-    def __post_init__(self) -> None:
-        check_weights(self.classifier, self.weights)
-
-    @property
-    def name(self) -> str:
-        return f"torchvision {self.classifier}"
-
-    @property
-    def n_vertices(self) -> int:
-        """Channels of its convolutions."""
-        return self.structure().n_vertices
-
-    def check_measurable(self, *, norm: str = "induced", fold: bool = False) -> None:
-        check_norm(norm)
-
-    def check_fits(self, dataset: Dataset) -> None:
-        raise InputError(f"{self.name} cannot be trained on {dataset.name}: it is measured as torchvision gives it")
-
-    def untrained(self, generator: torch.Generator, **groups: Any) -> TrainedNetwork:
-        """A network without arrays: large, so that its model is made where it is measured."""
-        return TrainedNetwork([], [])
-
-    def graph(
-        self, network: TrainedNetwork | None = None, *, norm: str = "induced", fold: bool = False, seed: int = 0
-    ) -> ChannelGraph:
-        """The graph of its convolutions' channels; ``seed`` is that of random weights."""
-        model = by_name(f"{PREFIX}{self.classifier}:{self.weights}", seed)
-        return channel_graph(trace(model, IMAGE, fold_normalization=fold), norm=norm)
-
-    def structure(self) -> ChannelGraph:
-        """The same graph with a weight of 1 in every kernel's every place: no weights are made."""
-        model = _layout(self.classifier).to_empty(device="cpu")
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.fill_(1)
-        return channel_graph(trace(model, IMAGE, fold_normalization=False))
 
 
 def is_name(text: str) -> bool:
@@ -131,7 +68,7 @@ def torchvision_model_from(path: Path, architecture: str) -> nn.Module:
 
     InputError for an unknown architecture, or a file that is no state_dict of it.
     """
-    expected = list(_layout(architecture).state_dict())
+    expected = list(layout(architecture).state_dict())
     tensors = read_tensors(path)
     last, options = expected[-1], {}
     if last in tensors and tensors[last].ndim:
@@ -187,8 +124,8 @@ def _bare(architecture: str, **options: Any) -> nn.Module:
     return _models(architecture).get_model(architecture, weights=None, **options)
 
 
-def _layout(architecture: str) -> nn.Module:
-    """The same without numbers, where torchvision can make it so."""
+def layout(architecture: str) -> nn.Module:
+    """One of torchvision's classifiers without numbers, where torchvision can make it so."""
     try:
         with torch.device("meta"):
             return _bare(architecture)

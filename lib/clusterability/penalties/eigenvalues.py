@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from clusterability.base.errors import InputError
-from clusterability.networks.mlp import linear
+from clusterability.networks.stack import linear
 
 # Residuals of squared singular values, which lie in [0, 1]: below this, sums of eigenvalues are right to
 # 1e-4 or so and their derivative to a few percent; in training, to a thousandth (see the tests).

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clusterability.data.catalogue import Dataset
-from clusterability.networks.cnn import sequential, taken, weighted
 from clusterability.networks.network import SCORES, TrainedNetwork
+from clusterability.networks.sequential import sequential, taken, weighted
 from clusterability.training.loop import Data, Learner, dropout_thresholds, random_bits, untrained
 from clusterability.training.spec import NetworkSpec
 

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from clusterability.data.catalogue import Dataset
-from clusterability.networks.mlp import Stack, gradients, logits, output_errors, rescale
-from clusterability.networks.network import SCORES, TrainedNetwork, random_groups
+from clusterability.networks.initialize import random_groups
+from clusterability.networks.network import SCORES, TrainedNetwork
+from clusterability.networks.stack import Stack, gradients, logits, output_errors, rescale
 from clusterability.penalties.eigenvalues import Basis, eigenvalue_gradient, smallest_eigenpairs
 from clusterability.penalties.given_groups import assigned_cut
 from clusterability.training.loop import Data, Learner, dropout_thresholds, random_bits, untrained

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from clusterability.base.errors import InputError
-
-if TYPE_CHECKING:
-    from clusterability.training.spec import Training
+from clusterability.training.spec import Training, check_sparsity
 
 
 def sparsity_at(step: int, last_step: int, initial: float = 0.5, final: float = 0.9) -> float:
@@ -23,12 +20,6 @@ def sparsity_at(step: int, last_step: int, initial: float = 0.5, final: float = 
     (0.5, 0.9)
     """
     return final + (initial - final) * (1 - step / last_step) ** 3
-
-
-def check_sparsity(sparsity: float) -> None:
-    """Raise InputError unless 0 <= sparsity < 1."""
-    if not 0 <= sparsity < 1:
-        raise InputError(f"sparsity {sparsity:g}: it must be at least 0 and below 1")
 
 
 def magnitude_mask(weights: Tensor, sparsity: float) -> Tensor:

@@ -8,10 +8,15 @@ from dataclasses import asdict, dataclass, fields
 from clusterability.base.errors import InputError
 from clusterability.base.records import as_declared
 from clusterability.data.catalogue import Dataset
+from clusterability.networks.classifier import Classifier
 from clusterability.networks.cnn import CNN
 from clusterability.networks.mlp import MLP
-from clusterability.networks.torchvision import Classifier
-from clusterability.training.pruning import check_sparsity
+
+
+def check_sparsity(sparsity: float) -> None:
+    """Raise InputError unless 0 <= sparsity < 1."""
+    if not 0 <= sparsity < 1:
+        raise InputError(f"sparsity {sparsity:g}: it must be at least 0 and below 1")
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class Training:
     # Whether a removed weight can come back: new masks are then chosen from the weights as the optimizer left them,
     # so it returns if one step carries it past a weight that stays; else from the masked weights.
     regrowth: bool = False
-    initial_groups: int = 0  # of a clusterable initialization, see networks.network.clusterable; 0: none
+    initial_groups: int = 0  # of a clusterable initialization, see networks.initialize; 0: none
     initial_damping: float = 0.6  # what weights between the groups are multiplied by
     initial_first_layer: bool = False  # whether the first layer is scaled too
     # Coefficient λ of the mean of the smallest nontrivial Laplacian eigenvalues (C, section 5), see
@@ -55,7 +60,7 @@ class Training:
     # penalties.given_groups; 0: none.
     cut_gradient: float = 0.0
     cut_groups: int = 10  # how many groups those are
-    rescaling: bool = False  # whether hidden neurons are brought to one scale before every step, see networks.mlp
+    rescaling: bool = False  # whether hidden neurons are brought to one scale before every step, see networks.stack
     convolution_dropout: tuple[float, ...] = ()  # rate after every convolution and its pool, if one follows
     augmentation: bool = False  # whether training images are turned, shifted and flipped at random, see training.cnn
     # Whether what convolutions and dense layers multiply is rounded to bfloat16, also where the network is scored:
