@@ -23,7 +23,7 @@ from clusterability.clustering import measure, ncut, spectral
 from clusterability.data.catalogue import Dataset
 from clusterability.graphs.layered import LayeredGraph
 from clusterability.lesions.lesion import LesionedNetwork
-from clusterability.networks.mlp import initialize
+from clusterability.networks.stack import Stack
 from clusterability.penalties.eigenvalues import eigenvalue_gradient, smallest_eigenpairs
 from clusterability.training.pruning import magnitude_mask
 
@@ -33,7 +33,7 @@ N_STEPS = 150  # an epoch
 
 def random_network(sparsity):
     """Glorot-uniform weights of the papers' MLP, pruned by magnitude."""
-    stack = initialize(ARCHITECTURE, [torch.Generator().manual_seed(0)])
+    stack = Stack.of([ARCHITECTURE.untrained(torch.Generator().manual_seed(0))])
     return [(w * magnitude_mask(w, sparsity))[0].numpy() for w in stack.weights]
 
 
