@@ -6,6 +6,7 @@ a failure instead.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -158,20 +159,19 @@ class _Anchors(HTMLParser):
             self.links.append(values["href"])
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_links_lead_somewhere(site: Path, page: str) -> None:
-    here = site / f"{page}.html"
-    anchors = _Anchors(here.read_text(encoding="utf8"))
-    assert anchors.links
-    for link in anchors.links:
-        parts = urlsplit(link)
-        if parts.scheme:
-            continue
-        target = (here.parent / unquote(parts.path)).resolve() if parts.path else here
-        assert target.is_file(), f"{link} leads to no file"
-        if parts.fragment and target.suffix == ".html":
-            places = _Anchors(target.read_text(encoding="utf8")).places
-            assert unquote(parts.fragment) in places, f"{link} leads to no place in its page"
+def test_links_lead_somewhere(site: Path) -> None:
+    read = functools.cache(lambda file: _Anchors(file.read_text(encoding="utf8")))
+    for page in PAGES:
+        here = site / f"{page}.html"
+        assert read(here).links
+        for link in read(here).links:
+            parts = urlsplit(link)
+            if parts.scheme:
+                continue
+            target = (here.parent / unquote(parts.path)).resolve() if parts.path else here
+            assert target.is_file(), f"{page}: {link} leads to no file"
+            if parts.fragment and target.suffix == ".html":
+                assert unquote(parts.fragment) in read(target).places, f"{page}: {link} leads to no place in its page"
 
 
 def test_site_opens_on_the_front_page(site: Path) -> None:
