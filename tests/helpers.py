@@ -1,5 +1,7 @@
 """Networks and graphs to test with, built without the library; and commands as a user types them."""
 
+import ast
+import contextlib
 import itertools
 import re
 import shutil
@@ -10,10 +12,12 @@ import torch
 from click.testing import CliRunner
 from hypothesis import assume
 from hypothesis import strategies as st
+from IPython.display import HTML
 from numpy.testing import assert_allclose
 from torch import nn
 
 from clusterability.cli import main
+from clusterability.experiments.grid import presets
 from clusterability.experiments.store import Numbers, _kinds
 from clusterability.networks.stack import Stack
 
@@ -129,34 +133,62 @@ def code_cells(content):
     return [cell for cell in content.cells if cell.cell_type == "code"]
 
 
-def run_quickly(figure, target):
-    preset = () if figure.last else ("--preset", "quick")  # what sums up others reads the stored rows
-    result = CliRunner().invoke(main, ["run", figure.name, *preset, "--output", str(target)])
-    assert result.exit_code == 0, result.output
-    return target / f"{figure.name}.ipynb", result.stderr
+def run_page(figure, folder, values):
+    """Run a page's code in this process, with some of its parameters replaced; the HTML that its cells end with."""
+    names, shown = {}, []
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.chdir(folder):
+        for cell in code_cells(nbformat.read(figure.path, as_version=4)):
+            *statements, last = ast.parse(cell.source).body
+            if isinstance(last, ast.Expr):
+                exec(compile(ast.Module(statements, []), figure.name, "exec"), names)
+                result = eval(compile(ast.Expression(last.value), figure.name, "eval"), names)
+                shown += [result.data] if isinstance(result, HTML) else []
+            else:
+                exec(cell.source, names)
+            names |= values if "parameters" in cell.metadata.get("tags", []) else {}
+    return "".join(shown)
 
 
-def computed_from_nothing(figure, home, monkeypatch):
-    """Run a page with what is computed kept in ``home``, of which no rows are there; the executed notebook."""
+def computed_from_nothing(figure, home, monkeypatch, capsys):
+    """Run a page in this process, with what is computed kept in ``home``, of which no rows are there."""
+    _without_rows(home, monkeypatch)
+    shown = run_page(figure, home / "page", presets(figure.name).get("quick", {}))
+    _assert_computed(shown, capsys.readouterr().err)
+    assert (home / "page" / "figures" / f"{figure.name}.svg").is_file()
+
+
+def computed_once_from_the_command_line(figure, home, monkeypatch):
+    """Run a page twice: nothing is computed again, and the notebook and its figures have the same bytes."""
+    _without_rows(home, monkeypatch)
+    notebooks = []
+    for turn in ("first", "second"):
+        result = invoke("run", figure.name, "--preset", "quick", "--output", home / turn)
+        assert result.exit_code == 0, result.output
+        notebooks.append(home / turn / f"{figure.name}.ipynb")
+        content = nbformat.read(notebooks[-1], as_version=4)
+        cells = code_cells(content)
+        assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+        assert "A small run" in content.cells[0].source
+        if turn == "first":
+            outputs = [output for cell in cells for output in cell.outputs if "data" in output]
+            _assert_computed("".join(output.data.get("text/html", "") for output in outputs), result.stderr)
+        else:
+            assert "rows at hand" not in result.stderr
+    files = [notebooks, *([path.parent / "figures" / f"{figure.name}.{suffix}" for path in notebooks]
+                          for suffix in ("svg", "pdf", "png"))]  # fmt: skip
+    for first, second in files:
+        assert first.read_bytes() == second.read_bytes()
+
+
+def _without_rows(home, monkeypatch):
     monkeypatch.setenv("CLUSTERABILITY_LOCAL", str(home))
     monkeypatch.setenv("CLUSTERABILITY_STORE", "quick")
     shutil.rmtree(home / "results", ignore_errors=True)  # pages may share rows; trained networks stay
-    notebook, said = run_quickly(figure, home / "first")
+
+
+def _assert_computed(shown, said):
+    """No row was there before, and what is shown lacks none."""
     assert all(there == "0" for there in re.findall(r"(\d+) of \d+ rows at hand", said))
-    content = nbformat.read(notebook, as_version=4)
-    assert [c.execution_count for c in code_cells(content)] == list(range(1, len(code_cells(content)) + 1))
-    text = "".join(o.data.get("text/html", "") for c in code_cells(content) for o in c.outputs if "data" in o)
-    assert text
-    assert "<td>needs " not in text, "a claim lacks its conditions"
-    assert ("A small run" in content.cells[0].source) is not figure.last
-    return notebook
-
-
-def the_same_again(figure, home, first):
-    """Run it once more: nothing is computed, and the notebook and its figures have the same bytes."""
-    second, said = run_quickly(figure, home / "second")
-    assert "rows at hand" not in said
-    assert first.read_bytes() == second.read_bytes()
-    for suffix in ("svg", "pdf", "png"):
-        files = [(home / turn / "figures" / f"{figure.name}.{suffix}") for turn in ("first", "second")]
-        assert files[0].read_bytes() == files[1].read_bytes()
+    assert shown
+    assert "<td>needs " not in shown, "a claim lacks its conditions"
