@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import re
 import shutil
+from dataclasses import replace
 
 import nbformat
 import numpy as np
@@ -109,6 +110,89 @@ def sequential(architecture, network):
             )
         layers += [nn.Flatten()] if layer == n_convolutions - 1 else []
     return nn.Sequential(*layers)
+
+
+def plain_training(spec, model, x, y):
+    """Train and prune a model of PyTorch's layers as a specification says; its weights after every epoch.
+
+    The order of examples and what dropout keeps are drawn as the library draws them: a perceptron's for all layers
+    at once, of images layer by layer, channels last.
+    """
+    training, architecture, epoch, states = spec.training, spec.architecture, 0, {}
+    seeds = np.random.SeedSequence(spec.seed).generate_state(3, np.uint64).astype(np.int64).tolist()
+    order, noise = (torch.Generator().manual_seed(seed) for seed in seeds[1:])
+    weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    rates = [*training.convolution_dropout, *[training.dropout] * (len(weights) - 1)]
+    if x.ndim == 4:
+        n_convolutions, n_dropped = len(architecture.channels), 1 if architecture.batch_norm else len(weights)
+        convolutions = training.convolution_dropout or [0] * n_convolutions
+        rates = [*convolutions, *[training.dropout] * n_dropped, *[0] * len(weights)]
+
+    def kept(n, rate):
+        """Of 65,536 equally likely numbers, dropout keeps those above its share."""
+        words = torch.empty(-(-n // 4), dtype=torch.int64).random_(-(2**63), None, generator=noise)
+        return (words.view(torch.int16)[:n] >= round(65536 * rate) - 32768) / (1 - rate)
+
+    def dropped(x, number, factors):
+        if not rates[number]:
+            return x
+        if factors:
+            return x * factors[number].view(x.shape)
+        last = x.movedim(1, -1)
+        return x * kept(x.numel(), rates[number]).view(last.shape).movedim(-1, 1)
+
+    def outputs(x):
+        widths = [len(x) * len(weight) for weight in weights[:-1]]
+        factors = kept(sum(widths), training.dropout).split(widths) if training.dropout and x.ndim == 2 else ()
+        number, undropped = -1, False
+        for layer in model:
+            weighted = isinstance(layer, (nn.Linear, nn.Conv2d))
+            if undropped and (weighted or isinstance(layer, nn.Flatten)):
+                x = dropped(x, number, factors)
+            x, number = layer(x), number + weighted
+            undropped = weighted or (undropped and not isinstance(layer, nn.Flatten))
+        return x
+
+    for n_epochs, pruning in ((training.epochs, False), (training.pruning_epochs, True)):
+        optimizer = torch.optim.Adam(model.parameters(), lr=training.learning_rate, eps=1e-7)
+        last, step = n_epochs * -(-len(x) // training.batch_size), 0
+        masks = [torch.ones(weight.shape) for weight in weights]
+        for _ in range(n_epochs):
+            for batch in torch.randperm(len(x), generator=order).split(training.batch_size):
+                if pruning:
+                    prune(weights, masks, training, step, last)
+                loss = nn.functional.cross_entropy(outputs(x[batch]), y[batch]) + penalty(weights, training)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                step += 1
+            if pruning and step == last:
+                prune(weights, masks, replace(training, mask_interval=1), step, last)
+            epoch += 1
+            states[epoch] = [(weight * mask).detach().numpy() for weight, mask in zip(weights, masks, strict=True)]
+    return states
+
+
+def penalty(weights, training):
+    """What L1 and L2 penalties add to the loss."""
+    total = 0.0
+    for layer, weight in enumerate(weights):
+        first = training.first_layer_l1 if layer == 0 else 0
+        l1, l2 = (first, 0) if first else (training.l1, training.l2)
+        total = total + l1 * abs(weight).sum() + l2 * (weight**2).sum()
+    return total
+
+
+def prune(weights, masks, training, step, last):
+    """Set to zero what is pruned before a step: where it is time for it, all but the largest weights."""
+    first, final = training.initial_sparsity, training.final_sparsity
+    share = final + (first - final) * (1 - step / last) ** 3
+    for number, weight in enumerate(weights):
+        if step % training.mask_interval == 0:
+            standing = weight if training.regrowth else weight * masks[number]
+            smallest = standing.detach().abs().flatten().argsort()[: round(share * weight.numel())]
+            masks[number] = torch.ones(weight.numel()).index_fill(0, smallest, 0).view(weight.shape)
+        weight.data *= masks[number]
 
 
 def assert_sequential_state(network, model, **tolerance):

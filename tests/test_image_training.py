@@ -1,8 +1,7 @@
-"""What convolutional networks alone have: dropout of channels, bfloat16, moved images, checkpoints; their rows."""
+"""What convolutional networks alone have: bfloat16, moved images, checkpoints; their rows."""
 
 import json
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -18,7 +17,7 @@ from clusterability.experiments import grid as experiments
 from clusterability.experiments import run as running
 from clusterability.networks.cnn import CNN
 from clusterability.training.checkpoint import Checkpoint, load_states, save_states
-from clusterability.training.cnn import Dropout, ImageLearner, augmented, dropout_rates, moved
+from clusterability.training.cnn import augmented, moved
 from clusterability.training.spec import NetworkSpec, Training
 from clusterability.training.train import train
 
@@ -50,30 +49,6 @@ def assert_same(first, second):
             for x, y in zip(getattr(a, part), getattr(b, part), strict=True):
                 assert_array_equal(x, y)
         assert_array_equal(list(a.scores.values()), list(b.scores.values()))
-
-
-def test_dropout_drops_units_at_its_rate_and_grows_the_others():
-    x = torch.rand(50, 6, 8, 8).add(1).contiguous(memory_format=torch.channels_last)
-    layer = Dropout(0.25, torch.Generator().manual_seed(0))
-    factors = layer(x) / x
-    kept = factors > 0
-    assert_allclose(factors[kept], 1 / 0.75, rtol=1e-5)
-    assert abs(kept.float().mean() - 0.75) <= 5 * np.sqrt(0.25 * 0.75 / x.numel())
-    assert (kept.float().mean((0, 2, 3)) - 0.75).abs().max() <= 5 * np.sqrt(0.25 * 0.75 / (x.numel() / 6))
-    assert (layer(x.flatten(1)) == 0).any()
-    assert layer.eval()(x) is x
-
-
-def test_dropout_follows_every_hidden_layer_at_its_rate(few):
-    rates = (0.5, 0.0, 0.25)
-    deep = replace(TINY, dense=(8, 6))
-    chosen = spec(0, deep, dropout=0.75, convolution_dropout=rates)
-    assert dropout_rates(chosen) == [*rates, 0.75, 0.75]
-    assert dropout_rates(replace(chosen, architecture=replace(deep, batch_norm=True))) == [*rates, 0.75, 0]
-    assert dropout_rates(spec(0, deep)) == [0] * 5
-    module = ImageLearner([chosen], ImageLearner.load(few, "cpu"), "cpu").module
-    behind = {layer.rate: type(before).__name__ for before, layer in pairwise(module) if isinstance(layer, Dropout)}
-    assert behind == {0.5: "ReLU", 0.25: "MaxPool2d", 0.75: "ReLU"}
 
 
 @pytest.mark.parametrize("architecture", [TINY, NORMALIZED])
@@ -305,17 +280,15 @@ def test_untrained_convolutional_networks_need_no_data(project, monkeypatch):
     assert rows["ncut"]["Clusterable"] < rows["ncut"]["Control"]
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
+def test_grids_that_make_no_sense_are_refused():
+    cases = [
         ({"datasets": ["polynomials"]}, "polynomials.*no images"), ({"blocks": []}, "batch_norm"),
         ({"blocks": [[6]]}, "one convolution"), ({"measurement": Measurement(19)}, "19 clusters"),
         ({"conditions": {"Drop": {"convolution_dropout": [0.1]}}}, "3 convolutions"),
-    ],
-)  # fmt: skip
-def test_grids_that_make_no_sense_are_refused(changes, words):
-    with pytest.raises(InputError, match=words):
-        experiments.grid(**{**FIELDS, **changes})
+    ]  # fmt: skip
+    for changes, words in cases:
+        with pytest.raises(InputError, match=words):
+            experiments.grid(**{**FIELDS, **changes})
 
 
 def test_convolutional_networks_are_not_lesioned():

@@ -1,7 +1,7 @@
 """Training: perceptrons and convolutional networks learn, are pruned and are kept alike."""
 
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -11,15 +11,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from clusterability.base.errors import InputError
 from clusterability.base.threads import one_thread
 from clusterability.data import load as datasets
-from clusterability.networks.classifier import Classifier
 from clusterability.networks.cnn import CNN
 from clusterability.networks.mlp import MLP
-from clusterability.training import pruning
-from clusterability.training.loop import Randomness, dropout_thresholds, random_bits
-from clusterability.training.pruning import magnitude_mask
+from clusterability.networks.torchvision import Classifier
+from clusterability.training.loop import dropout_thresholds, random_bits
 from clusterability.training.spec import NetworkSpec, Training
 from clusterability.training.train import train, untrained
-from helpers import assert_sequential_state, sequential
+from helpers import assert_sequential_state, penalty, plain_training, sequential
 
 SMALL = MLP((64, 16, 12, 10))
 TINY = CNN((1, 8, 8), ((4, 5), (3,)), (8,))
@@ -96,47 +94,31 @@ def test_seeds_make_networks_and_torch_s_global_seed_does_not(few, architecture)
     assert not np.array_equal(first[2].weights[0], other[2].weights[0])
 
 
-def penalty(weights, training):
-    total = 0.0
-    for layer, weight in enumerate(weights):
-        first = training.first_layer_l1 if layer == 0 else 0
-        l1, l2 = (first, 0) if first else (training.l1, training.l2)
-        total = total + l1 * abs(weight).sum() + l2 * (weight**2).sum()
-    return total
-
-
 @pytest.mark.parametrize(
     ("architecture", "changes"),
     [
-        (SMALL, {}), (SMALL, {"dropout": 0.3}), (SMALL, {"l1": 1e-3}), (SMALL, {"l2": 1e-3}),
-        (SMALL, {"l2": 1e-3, "first_layer_l1": 2e-3, "dropout": 0.5}),
-        (TINY, {"l1": 1e-3}), (NORMALIZED, {"l2": 1e-3}), (NORMALIZED, {"l1": 1e-3}),
+        (SMALL, {"mask_interval": 3}), (SMALL, {"dropout": 0.3, "mask_interval": 4, "initial_sparsity": 0.3}),
+        (SMALL, {"l1": 1e-3, "final_sparsity": 0.7, "pruning_epochs": 3}), (SMALL, {"l2": 1e-3, "regrowth": True}),
+        (SMALL, {"l2": 1e-3, "first_layer_l1": 2e-3, "dropout": 0.5, "batch_size": 100}),
+        (TINY, {"l1": 1e-3, "dropout": 0.75, "convolution_dropout": (0.5, 0.0, 0.25)}), (TINY, {"mask_interval": 3}),
+        (NORMALIZED, {"l1": 1e-3, "pruning_epochs": 0}),
+        (replace(NORMALIZED, dense=(8, 6)), {"l2": 1e-3, "dropout": 0.5}),
+        (replace(TINY, dense=(8, 6)), {"dropout": 0.5, "pruning_epochs": 0}),
     ],
 )  # fmt: skip
-def test_training_equals_plain_pytorch_on_the_same_batches(few, architecture, changes):
-    chosen = spec(3, architecture, pruning_epochs=0, **changes)
-    [states] = trained([chosen], few)
-    training, randomness = chosen.training, Randomness(3, "cpu")
+def test_training_and_pruning_equal_plain_pytorch_after_every_epoch(few, architecture, changes):
+    chosen = spec(3, architecture, **changes)
+    [states] = trained([chosen], few, keep_epochs=range(6))
     model = sequential(architecture, untrained(chosen))
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, betas=(0.9, 0.999), eps=1e-7)
-    x, y = map(torch.from_numpy, few.flat("train") if architecture is SMALL else few.images("train"))
-    kept = []  # by dropout, an array a hidden layer
-    hidden = [layer for layer in model if isinstance(layer, torch.nn.ReLU)] if training.dropout else []
-    for relu in hidden:
-        relu.register_forward_hook(lambda *_: _[2] * kept.pop(0) / (1 - training.dropout))
     with one_thread():
-        for _ in range(2):
-            for batch in torch.randperm(len(x), generator=randomness.order).split(64):
-                if hidden:
-                    bits = random_bits(len(batch) * 28, randomness.noise)
-                    drawn = (bits >= dropout_thresholds(torch.tensor(training.dropout))).float()
-                    kept = [own.view(len(batch), -1) for own in drawn.split([len(batch) * n for n in (16, 12)])]
-                loss = torch.nn.functional.cross_entropy(model(x[batch]), y[batch])
-                loss = loss + penalty([own for own in model.parameters() if own.ndim > 1], training)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-    assert_sequential_state(states[2], model, rtol=1e-3, atol=2e-4)
+        x, y = few.flat("train") if architecture is SMALL else few.images("train")
+        expected = plain_training(chosen, model, torch.from_numpy(x), torch.from_numpy(y))
+    assert sorted(expected) == sorted(states)[1:]
+    for epoch, weights in expected.items():
+        for ours, theirs in zip(states[epoch].weights, weights, strict=True):
+            assert_allclose(ours, theirs, rtol=1e-3, atol=2e-4)
+            assert_array_equal(ours == 0, theirs == 0)
+    assert_sequential_state(states[max(states)], model, rtol=1e-3, atol=2e-4)
 
 
 def test_dropout_bits_have_the_right_share_and_favour_no_unit():
@@ -168,13 +150,12 @@ def test_scores_are_those_of_what_is_kept(few, architecture):
         assert_allclose(network.scores["penalty"], expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("l1", "l2", "first_layer_l1"), [(0, 0, 0), (5e-5, 0, 0), (0, 5e-5, 2e-4), (1e-4, 2e-4, 3e-4), (0, 0, 1e-3)]
-)
-def test_the_penalty_is_that_of_the_weights(few, l1, l2, first_layer_l1):
-    chosen = spec(l1=l1, l2=l2, first_layer_l1=first_layer_l1)
-    for network in trained([chosen], few)[0].values():
-        assert_allclose(network.scores["penalty"], penalty(network.weights, chosen.training), rtol=1e-5)
+def test_the_penalty_is_that_of_the_weights(few):
+    coefficients = [(0, 0, 0), (5e-5, 0, 0), (0, 5e-5, 2e-4), (1e-4, 2e-4, 3e-4), (0, 0, 1e-3)]
+    penalized = [spec(l1=l1, l2=l2, first_layer_l1=first_layer_l1) for l1, l2, first_layer_l1 in coefficients]
+    for chosen, states in zip(penalized, trained(penalized, few), strict=True):
+        for network in states.values():
+            assert_allclose(network.scores["penalty"], penalty(network.weights, chosen.training), rtol=1e-5)
 
 
 @pytest.mark.parametrize(("norm", "changes"), [(1, {"l1": 1e-3}), (2, {"l2": 1e-3})])
@@ -193,23 +174,6 @@ def test_weights_are_pruned_to_exactly_the_final_sparsity(few, architecture, spa
         assert (weight == 0).sum() == round(sparsity * weight.size)
         assert bias.all()
     assert all(array.all() for array in (*states[2].weights, *states[4].normalizations))
-
-
-@EACH
-def test_pruning_follows_the_schedule_at_every_step(few, architecture, monkeypatch):
-    zeros, original = [], pruning.PruningMasks.before_step
-
-    def recorded(masks, step):
-        original(masks, step)
-        zeros.append([int((weight == 0).sum()) for weight in masks.weights])
-
-    monkeypatch.setattr(pruning.PruningMasks, "before_step", recorded)
-    [states] = trained([spec(0, architecture, mask_interval=3)], few)
-    sizes = [weight.size for weight in states[4].weights]
-    assert len(zeros) == 2 * 4  # steps
-    for step, counts in enumerate(zeros):
-        sparsity = 0.9 - 0.4 * (1 - (step - step % 3) / 8) ** 3
-        assert counts == [round(sparsity * size) for size in sizes]
 
 
 @EACH
@@ -305,23 +269,31 @@ def test_training_leaves_torch_s_threads_as_they_were(few):
     assert torch.get_num_threads() == before
 
 
+NOT_NEGATIVE = ("epochs", "pruning_epochs", "initial_groups", "l1", "l2", "first_layer_l1", "cluster_gradient",
+                "cluster_offset", "cut_gradient")  # fmt: skip
+AT_LEAST_1 = ("batch_size", "mask_interval", "cluster_eigenvalues", "cluster_interval", "cut_groups")
+
+
 @pytest.mark.parametrize(
-    ("field", "value"),
+    ("message", "fields", "values"),
     [
-        ("epochs", -1), ("pruning_epochs", -1), ("batch_size", 0), ("mask_interval", 0), ("learning_rate", 0.0),
-        ("learning_rate", -1e-3), ("learning_rate", float("nan")), ("dropout", 1.0), ("dropout", -0.1), ("l1", -1e-5),
-        ("l2", -1e-5), ("first_layer_l1", -1e-5), ("initial_sparsity", 1.0), ("initial_sparsity", -0.5),
-        ("final_sparsity", 1.0), ("final_sparsity", 1.5), ("l1", float("nan")), ("dropout", float("nan")),
+        ("at least 1 is needed", AT_LEAST_1, [0, -1]),
+        ("must be finite and not negative", NOT_NEGATIVE, [-1, float("nan"), float("inf")]),
+        ("at least 0 and below 1", ("dropout",), [1.0, -0.1, float("nan")]),
+        ("at least 0 and below 1", ("convolution_dropout",), [(0.25, 1.0), (-0.1,), (float("nan"),)]),
+        ("must be finite and positive", ("learning_rate",), [0.0, -1e-3, float("nan")]),
+        ("must lie between 0 and 1", ("initial_damping",), [-0.1, 1.1, float("nan")]),
+        ("at least 0 and below 1", ("initial_sparsity", "final_sparsity"), [1.0, -0.5, 1.5]),
     ],
-)  # fmt: skip
-def test_values_out_of_range_are_refused_by_name(field, value):
-    with pytest.raises(InputError, match=field.split("_")[-1]):
-        Training(**{field: value})
+)
+def test_values_out_of_range_are_refused_by_name(message, fields, values):
+    for field, value in product(fields, values):
+        with pytest.raises(InputError, match=f"{field.split('_')[-1]}.*{message}"):
+            Training(**{field: value})
 
 
-@pytest.mark.parametrize(
-    ("chosen", "words"),
-    [
+def test_networks_that_do_not_fit_the_data_are_refused_before_any_is_trained(few):
+    cases = [
         *((spec(0, MLP(sizes)), "does not fit digits: 64 inputs and 10 outputs")
           for sizes in ((63, 8, 10), (64, 8, 9), (784, 8, 10))),
         (spec(0, CNN((1, 28, 28), ((4,),))), "cnn 1x28x28.* does not fit digits: images of 1×8×8"),
@@ -329,11 +301,10 @@ def test_values_out_of_range_are_refused_by_name(field, value):
         (spec(0, NORMALIZED, batch_size=83), "batch_size 83: .* batch of one"),
         (spec(0, NORMALIZED, batch_size=1), "batch_size 1: .* batch of one"),
         (spec(0, Classifier("squeezenet1_1")), "squeezenet1_1 cannot be trained"),
-    ],
-)  # fmt: skip
-def test_networks_that_do_not_fit_the_data_are_refused_before_any_is_trained(few, chosen, words):
-    with pytest.raises(InputError, match=words):
-        list(train([spec(1), chosen], few, progress=lambda _: pytest.fail("trained")))
+    ]  # fmt: skip
+    for chosen, words in cases:
+        with pytest.raises(InputError, match=words):
+            list(train([spec(1), chosen], few, progress=lambda _: pytest.fail("trained")))
 
 
 def test_convolutions_need_images():
@@ -346,33 +317,13 @@ def test_more_outputs_than_classes_are_allowed(few):
     assert states[2].weights[-1].shape == (12, 8)
 
 
-@pytest.fixture
-def masks(monkeypatch):
-    """All masks that training chooses for the first layer, in order."""
-    chosen = []
-
-    def recorded(weights, sparsity):
-        mask = magnitude_mask(weights, sparsity)
-        if weights.shape[2] == 64:  # the inputs
-            chosen.append(mask[0].bool())
-        return mask
-
-    monkeypatch.setattr(pruning, "magnitude_mask", recorded)
-    return chosen
-
-
-@pytest.mark.parametrize("l1", [0.0, 1e-2])
-def test_without_regrowth_what_is_pruned_stays_pruned(digits, masks, l1):
-    trained([spec(l1=l1, mask_interval=2)], digits)
-    assert len(masks) > 5
-    assert all(not (later & ~earlier).any() for earlier, later in pairwise(masks))
-
-
-def test_with_regrowth_small_weights_come_and_go(digits, masks):
-    # Long enough that an L1 penalty makes most weights smaller than one step of Adam.
-    hovering = replace(SHORT, epochs=100, pruning_epochs=20, l1=1e-3, mask_interval=2, regrowth=True)
-    trained([spec(architecture=MLP((64, 48, 32, 10)), base=hovering)], digits)
-    assert any((later & ~earlier).any() for earlier, later in pairwise(masks))
+def test_only_with_regrowth_do_pruned_weights_come_back(few):
+    for regrowth in (False, True):
+        # An L1 penalty makes most weights smaller than one step of Adam.
+        hovering = {"l1": 1e-2, "learning_rate": 1e-2, "epochs": 8, "pruning_epochs": 8, "mask_interval": 2}
+        [states] = trained([spec(regrowth=regrowth, **hovering)], few, keep_epochs=range(17))
+        stays = [states[epoch].weights[0] != 0 for epoch in range(9, 17)]
+        assert any((later & ~earlier).any() for earlier, later in pairwise(stays)) == regrowth
 
 
 def test_denormal_numbers_are_zero_while_training_and_only_then():
