@@ -128,20 +128,18 @@ def test_one_shuffle_has_no_z_score(in_folder, matrices):
     assert json.loads(result.stdout)["z"] is None
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
+def test_measure_refuses_values_out_of_range(in_folder, matrices):
+    cases = [
         (("--clusters", 1), ["1 cluster", "at least 2"]),
         (("--clusters", 31), ["31 clusters", "30 vertices"]),
         (("--shuffles", 0), ["0 shuffles", "at least 1"]),
         (("--null", "edges"), ["'edges'", "layer, nonzero"]),
         (("--seed", -1), ["-1"]),
         (("--clusters", "many"), ["'many'"]),
-    ],
-)
-def test_measure_refuses_values_out_of_range(in_folder, matrices, options, words):
-    save_npz("net.npz", matrices)
-    assert refused(invoke("measure", "net.npz", *options), *words)
+    ]
+    for options, words in cases:
+        save_npz("net.npz", matrices)
+        assert refused(invoke("measure", "net.npz", *options), *words)
 
 
 def _broken_files(matrices):
@@ -209,11 +207,11 @@ def _broken_files(matrices):
     }
 
 
-@pytest.mark.parametrize("name", list(_broken_files([])))
-def test_measure_refuses_files_that_are_no_network(in_folder, matrices, name):
-    make, words = _broken_files(matrices)[name]
-    make(name)
-    assert refused(invoke("measure", name, "--clusters", 3), name, words)
+def test_measure_refuses_files_that_are_no_network(in_folder, matrices):
+    for name in list(_broken_files([])):
+        make, words = _broken_files(matrices)[name]
+        make(name)
+        assert refused(invoke("measure", name, "--clusters", 3), name, words)
 
 
 def test_list_names_every_figure_with_its_paper():
@@ -227,9 +225,8 @@ def test_list_names_every_figure_with_its_paper():
         assert line.endswith(notebook.title)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
+def test_run_refuses_names_and_types_before_anything_runs(tmp_path):
+    cases = [
         (("no-such-figure",), ["'no-such-figure'", "mlp-regularization"]),
         (("mlp-regularization", "-p", "n_replicats", "3"), ["'n_replicats'", "n_replicates"]),
         (("mlp-regularization", "-p", "n_replicates", "three"), ["n_replicates", "whole number", "'three'"]),
@@ -240,12 +237,11 @@ def test_list_names_every_figure_with_its_paper():
         (("--all", "-p", "n_replicats", "3"), ["'n_replicats'"]),
         (("--all", "--preset", "tiny"), ["'tiny'"]),
         (("mlp-regularization", "--all"), ["name the figures"]),
-    ],
-)
-def test_run_refuses_names_and_types_before_anything_runs(tmp_path, arguments, words):
-    target = tmp_path / "runs"
-    assert refused(invoke("run", *arguments, "--output", target), *words)
-    assert not target.exists()
+    ]
+    for arguments, words in cases:
+        target = tmp_path / "runs"
+        assert refused(invoke("run", *arguments, "--output", target), *words)
+        assert not target.exists()
 
 
 def test_run_all_gives_a_preset_to_the_figures_that_have_it(tmp_path, monkeypatch):
@@ -265,9 +261,8 @@ def test_run_all_gives_a_preset_to_the_figures_that_have_it(tmp_path, monkeypatc
     assert executed["agreement"] == {}
 
 
-@pytest.mark.parametrize(
-    ("parameter", "value", "words"),
-    [
+def test_a_page_refuses_values_before_long_work():
+    cases = [
         ("datasets", ["mnits"], ["'mnits'", "fashion_mnist"]),
         ("conditions", ["L3"], ["'L3'", "Control"]),
         ("n_clusters", 1, ["1 cluster", "at least 2"]),
@@ -276,36 +271,36 @@ def test_run_all_gives_a_preset_to_the_figures_that_have_it(tmp_path, monkeypatc
         ("hidden", [0], ["[784, 0, 10]"]),
         ("epochs", 0, ["epochs 0"]),
         ("device", "abacus", ["'abacus'"]),
-    ],
-)
-def test_a_page_refuses_values_before_long_work(parameter, value, words):
-    cells = code_cells(nbformat.read(figures()["mlp-regularization"].path, as_version=4))
-    names = {}
-    exec(cells[0].source, names)
-    names[parameter] = value
-    with pytest.raises(InputError) as failure:
-        exec(cells[1].source, names)
-    assert all(word in str(failure.value) for word in words)
+    ]
+    for parameter, value, words in cases:
+        cells = code_cells(nbformat.read(figures()["mlp-regularization"].path, as_version=4))
+        names = {}
+        exec(cells[0].source, names)
+        names[parameter] = value
+        with pytest.raises(InputError) as failure:
+            exec(cells[1].source, names)
+        assert all(word in str(failure.value) for word in words)
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
+def test_run_refuses_presets_and_counts_before_a_page_starts(tmp_path):
+    cases = [
         (("--preset", "fast"), ["'fast'", "quick"]),
         (("--preset", "paper"), ["'paper'", "quick"]),
         (("-p", "n_shuffles", "0"), ["n_shuffles 0", "at least 1"]),
-    ],
-)
-def test_run_refuses_presets_and_counts_before_a_page_starts(tmp_path, options, words):
-    assert refused(invoke("run", "mlp-regularization", *options, "--output", tmp_path / "runs"), *words)
-    assert not (tmp_path / "runs").exists()
+    ]
+    for options, words in cases:
+        assert refused(invoke("run", "mlp-regularization", *options, "--output", tmp_path / "runs"), *words)
+        assert not (tmp_path / "runs").exists()
 
 
-def test_run_tells_in_one_sentence_what_a_page_refuses(tmp_path):
-    target = tmp_path / "runs"
-    result = invoke("run", "mlp-regularization", "-p", "conditions", "L3", "--output", target)
-    assert refused(result, "'L3'", "Control")
-    assert not any(target.rglob("*"))
+def test_run_tells_in_one_sentence_what_a_page_refuses_and_leaves_the_earlier_file(tmp_path):
+    earlier = tmp_path / "mlp-regularization.ipynb"
+    earlier.write_text("earlier")
+    assert refused(
+        invoke("run", "mlp-regularization", "-p", "conditions", "L3", "--output", tmp_path), "'L3'", "Control"
+    )
+    assert earlier.read_text() == "earlier"
+    assert [path.name for path in tmp_path.iterdir()] == [earlier.name]
 
 
 def test_run_names_a_stored_row_that_is_missing(tmp_path):

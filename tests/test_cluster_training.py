@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from clusterability.base.errors import InputError
-from clusterability.networks.mlp import MLP
-from clusterability.networks.stack import logits, rescale
+from clusterability.networks.mlp import MLP, logits, rescale
 from clusterability.penalties.eigenvalues import smallest_eigenpairs
 from clusterability.penalties.module import ClusterabilityPenalty
 from clusterability.training.loop import Randomness
@@ -121,15 +119,3 @@ def test_pruned_weights_do_not_count_in_the_norm():
     rescale(stack, torch.tensor([True]), masks)
     squares = (stack.weights[0] * masks[0]).square().sum(2) + stack.biases[0].square()
     torch.testing.assert_close(squares, torch.full_like(squares, 2))
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("cluster_gradient", -1.0), ("cluster_gradient", float("nan")), ("cluster_eigenvalues", 0),
-        ("cluster_interval", 0), ("cluster_offset", -0.5), ("cluster_offset", float("inf")),
-    ],
-)  # fmt: skip
-def test_values_out_of_range_are_refused_by_name(field, value):
-    with pytest.raises(InputError, match=field):
-        Training(**{field: value})

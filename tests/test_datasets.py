@@ -112,10 +112,10 @@ def test_the_user_s_folder_comes_before_the_checkout(folder, project):
     assert datasets.load("mnist").fingerprint != in_checkout
 
 
-@pytest.mark.parametrize("ask", [datasets.load, datasets.fingerprint, entry])
-def test_unknown_names_are_refused_with_the_known_ones(ask):
-    with pytest.raises(InputError, match=r"'imagenet'.*mnist.*digits"):
-        ask("imagenet")
+def test_unknown_names_are_refused_with_the_known_ones():
+    for ask in [datasets.load, datasets.fingerprint, entry]:
+        with pytest.raises(InputError, match=r"'imagenet'.*mnist.*digits"):
+            ask("imagenet")
 
 
 @pytest.mark.parametrize("named", [True, False])
@@ -181,9 +181,8 @@ def changed(**arrays):
     return file_of(small_images() | arrays)
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
+def test_files_that_are_no_data_set_are_refused_unread(folder):
+    cases = [
         (b"", "plain arrays"),
         (b"\x80\x04N.", "plain arrays"),
         (truncated(np.savez, 0.5), "plain arrays"),
@@ -200,12 +199,11 @@ def changed(**arrays):
         (changed(x_test=np.zeros((0, 28, 28), np.uint8), y_test=np.zeros(0, int)), "0 images in x_test"),
         (changed(y_train=np.arange(12) - 1), "label -1 in y_train"),
         (changed(x_test=np.zeros((6, 14, 14), np.uint8)), r"\(28, 28\) in x_train but \(14, 14\) in x_test"),
-    ],
-)
-def test_files_that_are_no_data_set_are_refused_unread(folder, content, message):
-    (folder / "mnist.npz").write_bytes(content)
-    with pytest.raises(InputError, match=rf"mnist\.npz.*{message}"):
-        datasets.load("mnist")
+    ]
+    for content, message in cases:
+        (folder / "mnist.npz").write_bytes(content)
+        with pytest.raises(InputError, match=rf"mnist\.npz.*{message}"):
+            datasets.load("mnist")
 
 
 def test_images_have_channels_first_and_lie_between_0_and_1(digits):
@@ -220,13 +218,11 @@ def test_images_have_channels_first_and_lie_between_0_and_1(digits):
     assert_array_equal(y, digits.y_test)
 
 
-@pytest.mark.parametrize(
-    "name", ["digits", "line_8", "halves_same_digits", "stacked_same_digits", "stacked_diff_digits"]
-)
-def test_the_shape_of_images_is_known_without_loading_them(name):
-    loaded = datasets.load(name)
-    assert entry(name).image_shape == loaded.image_shape == loaded.images("train")[0].shape[1:]
-    assert (entry(name).n_features, entry(name).maximum) == (loaded.n_features, loaded.maximum)
+def test_the_shape_of_images_is_known_without_loading_them():
+    for name in ["digits", "line_8", "halves_same_digits", "stacked_same_digits", "stacked_diff_digits"]:
+        loaded = datasets.load(name)
+        assert entry(name).image_shape == loaded.image_shape == loaded.images("train")[0].shape[1:]
+        assert (entry(name).n_features, entry(name).maximum) == (loaded.n_features, loaded.maximum)
 
 
 def test_the_papers_images_have_their_shapes():

@@ -1,6 +1,4 @@
-import inspect
 import os
-import runpy
 import threading
 import time
 from dataclasses import replace
@@ -15,13 +13,12 @@ from clusterability.base import files as paths
 from clusterability.base.errors import InputError
 from clusterability.clustering.measure import Measurement, measure
 from clusterability.data import load as datasets
-from clusterability.experiments import compute as filling
+from clusterability.experiments import rows as filling
 from clusterability.experiments import run as running
 from clusterability.experiments import store
-from clusterability.experiments.compute import check_device
-from clusterability.experiments.grid import Run, architecture, grid, recipes, select, untrained_grid
+from clusterability.experiments.grid import Run, architecture, grid, recipes, untrained_grid
 from clusterability.experiments.rows import NetworkRow
-from clusterability.experiments.run import at_hand
+from clusterability.experiments.run import at_hand, check_device
 from clusterability.graphs.layered import LayeredGraph
 from clusterability.networks.mlp import MLP
 from clusterability.training.train import Training, train
@@ -77,7 +74,7 @@ def computed(monkeypatch):
         counts["measured"] += 1
         return measure(*arguments, **options)
 
-    monkeypatch.setattr(filling, "train", counting_train)
+    monkeypatch.setattr(running, "train", counting_train)
     monkeypatch.setattr(filling, "measure", counting_measure)
     return counts
 
@@ -86,7 +83,7 @@ def nothing_may_be_computed(monkeypatch):
     def forbidden(*arguments, **options):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(filling, "train", forbidden)
+    monkeypatch.setattr(running, "train", forbidden)
     monkeypatch.setattr(filling, "measure", forbidden)
 
 
@@ -282,7 +279,7 @@ def test_a_run_that_is_killed_goes_on_where_it_stopped(project, monkeypatch, n_f
         trained.extend(specs)
         return train(specs, *arguments, **options)
 
-    monkeypatch.setattr(filling, "train", counting_train)
+    monkeypatch.setattr(running, "train", counting_train)
     rows = run(runs)
     assert len(trained) == 4 - n_kept
     assert_same_numbers(rows, run(runs, into="uninterrupted", recompute=True))
@@ -364,106 +361,16 @@ def test_a_grid_holds_every_combination_once():
     assert {r.network.architecture.sizes for r in runs} == {(64, 16, 16, 10), (784, 16, 16, 10)}
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"hidden": [16, 17]}, {"training": replace(TRAINING, learning_rate=1e-2)}, {"pruned": False}, {"seed": 1},
+def test_everything_that_determines_a_row_is_in_its_key():
+    one = {"conditions": {"Control": {}}, "n_replicates": 1}
+    several = [
+        {}, {"hidden": [16, 17]}, {"training": replace(TRAINING, learning_rate=1e-2)}, {"pruned": False}, {"seed": 1},
         {"measurement": Measurement(4, 3)}, {"measurement": Measurement(3, 4)}, {"datasets": ["mnist"]},
         {"measurement": Measurement(3, 3, "nonzero")}, {"conditions": {"Control": {"l2": 1e-9}}},
-    ],
-)  # fmt: skip
-def test_everything_that_determines_a_row_is_in_its_key(changes):
-    one = {"conditions": {"Control": {}}, "n_replicates": 1}
-    [before], [again], [after] = small_grid(**one), small_grid(**one), small_grid(**{**one, **changes})
-    assert before.key == again.key != after.key
-
-
-def test_keys_of_stored_rows_outlive_releases(monkeypatch):
-    monkeypatch.setattr("clusterability.__version__", "9.8.7", raising=False)
-    module = runpy.run_path(inspect.getfile(Run))  # as the next release would import it
-    options = {
-        "datasets": ["mnist"], "conditions": {"Dropout": {"dropout": 0.5}}, "n_replicates": 1, "hidden": [256] * 4,
-        "training": Training(), "pruned": False, "measurement": Measurement(), "seed": 4,
-    }  # fmt: skip
-    [one] = grid(**options)
-    later = module["Run"](one.condition, one.network, one.pruned, one.measurement)
-    assert later.key == one.key == "03a202a77f0c"
-    assert one.key in store.keys(store.committed("mlp-regularization"))
-
-
-@pytest.mark.parametrize(
-    ("written", "meant"),
-    [
-        ({"conditions": {"λ": {"cluster_gradient": 1}}}, {"conditions": {"λ": {"cluster_gradient": 1.0}}}),
-        ({"conditions": {"L1": {"l1": True, "cluster_halved": 1}}},
-         {"conditions": {"L1": {"l1": 1.0, "cluster_halved": True}}}),
-        ({"training": Training(mask_interval=20.0)}, {"training": Training(mask_interval=20)}),
-        ({"seed": 3.0, "n_replicates": 1}, {"seed": 3, "n_replicates": 1}),
-        ({"measurement": Measurement(3.0, 3)}, {"measurement": Measurement(3, 3)}),
-        ({"measurement": Measurement(volume_epsilon=0)}, {"measurement": Measurement(volume_epsilon=0.0)}),
-        ({"pruned": 1}, {"pruned": True}),
-    ],
-)  # fmt: skip
-def test_equal_values_have_equal_keys(written, meant):
-    assert [run.key for run in small_grid(**written)] == [run.key for run in small_grid(**meant)]
-
-
-def test_parameters_of_runs_and_lesions_have_equal_keys_too():
-    [one] = small_grid(conditions={"Control": {}}, n_replicates=1)
-    assert replace(one, trimmed=1).key == replace(one, trimmed=1.0).key
-    assert replace(one, after_epoch=2.0).key == replace(one, after_epoch=2).key
-    lesioned = replace(one, kind="lesions", n_controls=20)
-    assert replace(lesioned, n_controls=20.0).key == lesioned.key
-
-
-def test_rates_written_either_way_are_those_of_stored_rows():
-    rates = [0.3, 0, 0.4, 0, 0.4, 0.4, 0, 0.4, 0.4, 0, 0.4, 0.4, 0.5]
-    chosen = {
-        "conditions": {"Dropout": {"dropout": 0.5}}, "n_replicates": 1, "datasets": ["cifar10"], "hidden": [128, 128],
-        "blocks": [[16] * 2, [32] * 2, [64] * 3, [128] * 3, [128] * 3], "batch_norm": True, "pruned": False,
-        "measurement": Measurement(),
-    }  # fmt: skip
-    keys = set()
-    for written in (rates, [float(rate) for rate in rates]):
-        training = Training(5, 3, convolution_dropout=written, augmentation=True, bfloat16=True)
-        keys |= {run.key for run in small_grid(**chosen, training=training)}
-    assert len(keys) == 1
-    assert keys <= store.keys(store.committed("vgg-regularization"))
-
-
-@pytest.mark.parametrize(
-    ("changes", "names"),
-    [
-        ({"datasets": ["imagenet"]}, "'imagenet'"),
-        ({"conditions": {"Control": {}, "Odd": {"momentum": 0.9}}}, "'Odd' changes 'momentum'"),
-        ({"conditions": {"Odd": {"dropout": 1.5}}}, "dropout 1.5"),
-        ({"n_replicates": 0}, "n_replicates 0"),
-        ({"seed": -1}, "seed -1"),
-        ({"datasets": []}, "nothing to run"),
-        ({"conditions": {}}, "nothing to run"),
-        ({"hidden": [16, 0]}, "layer sizes"),
-        ({"training": replace(TRAINING, pruning_epochs=0)}, "0 pruning_epochs"),
-        ({"conditions": {"Control": {"pruning_epochs": 0}}}, "0 pruning_epochs"),
-    ],
-)
-def test_grids_that_make_no_sense_are_refused_by_name(changes, names):
-    with pytest.raises(InputError, match=names):
-        small_grid(**changes)
-
-
-def test_unpruned_networks_need_no_pruning_epochs(project):
-    rows = run(small_grid(pruned=False, training=replace(TRAINING, pruning_epochs=0), n_replicates=1))
-    assert rows["pruning_epochs"].tolist() == [0, 0]
-
-
-def test_conditions_are_selected_in_the_order_asked_for():
-    known = {"A": {"l1": 1}, "B": {}, "C": {"l2": 2}}
-    assert list(select(known, ["C", "A"]).items()) == [("C", {"l2": 2}), ("A", {"l1": 1})]
-
-
-def test_unknown_conditions_are_refused_with_the_known_ones():
-    with pytest.raises(InputError, match=r"'Dropuot'.*Control, Dropout"):
-        select(CONDITIONS, ["Control", "Dropuot"])
+    ]  # fmt: skip
+    keys, again = ([run.key for changes in several for run in small_grid(**{**one, **changes})] for _ in range(2))
+    assert keys == again
+    assert len(set(keys)) == len(several)
 
 
 @pytest.mark.parametrize("device", ["abacus", "cuda:99"])
@@ -508,11 +415,11 @@ def test_networks_along_training_are_measured_after_their_epochs(project, comput
     assert computed["trained"] == 1
 
 
-@pytest.mark.parametrize(("pruned", "epoch"), [(False, 2), (True, 1), (True, 3), (False, -1)])
-def test_epochs_of_another_pruning_state_are_refused(pruned, epoch):
-    [one] = small_grid(conditions={"Control": {}}, n_replicates=1)
-    with pytest.raises(InputError, match=f"epoch {epoch}"):
-        replace(one, pruned=pruned, after_epoch=epoch)
+def test_epochs_of_another_pruning_state_are_refused():
+    for pruned, epoch in [(False, 2), (True, 1), (True, 3), (False, -1)]:
+        [one] = small_grid(conditions={"Control": {}}, n_replicates=1)
+        with pytest.raises(InputError, match=f"epoch {epoch}"):
+            replace(one, pruned=pruned, after_epoch=epoch)
 
 
 def test_untrained_networks_need_no_data(project, monkeypatch):
@@ -546,9 +453,9 @@ def test_a_row_s_seconds_are_those_of_its_own_training_and_measuring(project, mo
         clock.now += 1000
         return measure(*arguments, **options)
 
-    monkeypatch.setattr(filling, "train", training)
+    monkeypatch.setattr(running, "train", training)
     monkeypatch.setattr(filling, "measure", measuring)
-    monkeypatch.setattr(filling, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    monkeypatch.setattr(running, "time", SimpleNamespace(perf_counter=lambda: clock.now))
     one = small_grid(conditions={"Control": {}}, n_replicates=3, pruned=False)
     # One of two epochs: half of the training.
     assert sorted(run(one)["seconds"]) == [1020, 1021, 1022]

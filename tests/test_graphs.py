@@ -144,12 +144,12 @@ def test_the_graph_of_matrices_equals_one_built_edge_by_edge(matrices):
     assert_allclose(graph.degree, [degree for _, degree in edge_by_edge.degree(weight="weight")], rtol=1e-12)
 
 
-@pytest.mark.parametrize("dtype", [np.int8, np.int64, np.float16, np.float32])
-def test_weights_of_every_number_type_become_float64_and_lose_their_sign(dtype):
-    graph = LayeredGraph.of([np.array([[1, -2], [0, 3]], dtype)])
-    assert graph.degree.dtype == np.float64
-    assert_array_equal(graph.degree, [1, 5, 3, 3])
-    assert_array_equal(LayeredGraph.of([np.array([[-1, 2], [0, -3]], dtype)]).degree, graph.degree)
+def test_weights_of_every_number_type_become_float64_and_lose_their_sign():
+    for dtype in [np.int8, np.int64, np.float16, np.float32]:
+        graph = LayeredGraph.of([np.array([[1, -2], [0, 3]], dtype)])
+        assert graph.degree.dtype == np.float64
+        assert_array_equal(graph.degree, [1, 5, 3, 3])
+        assert_array_equal(LayeredGraph.of([np.array([[-1, 2], [0, -3]], dtype)]).degree, graph.degree)
 
 
 GOOD = np.ones((3, 3))
@@ -161,9 +161,8 @@ def with_entry(value):
     return matrix
 
 
-@pytest.mark.parametrize(
-    ("matrices", "names"),
-    [
+def test_matrices_that_are_no_network_are_refused_by_name():
+    cases = [
         ([], "no weight matrix"),
         ([GOOD, np.ones(3)], "layer 1 has the shape"),
         ([np.ones((3, 3, 1, 1)), GOOD], "layer 0 has the shape"),
@@ -173,27 +172,24 @@ def with_entry(value):
         ([GOOD, with_entry(1e308)], "layer 1 holds weights too large"),
         ([GOOD, GOOD, np.ones((2, 4))], "layers 1 and 2 do not chain"),
         ([np.zeros((3, 3)), np.zeros((2, 3))], "all weights are zero"),
-    ],
-)
-def test_matrices_that_are_no_network_are_refused_by_name(matrices, names):
-    with pytest.raises(InputError, match=names):
-        LayeredGraph.of(matrices)
+    ]
+    for matrices, names in cases:
+        with pytest.raises(InputError, match=names):
+            LayeredGraph.of(matrices)
 
 
-@pytest.mark.parametrize(
-    ("adjacency", "names"),
-    [
+def test_adjacencies_that_are_no_graph_are_refused():
+    cases = [
         (np.ones((2, 3)), r"\(2, 3\)"),
         (np.ones(4), r"\(4,\)"),
         (with_entry(np.nan), "NaN"),
         (with_entry(-1), "negative"),
         (with_entry(2), "not symmetric"),
         (np.full((3, 3), 1e308), "too large"),
-    ],
-)
-def test_adjacencies_that_are_no_graph_are_refused(adjacency, names):
-    with pytest.raises(InputError, match=names):
-        MatrixGraph.of(adjacency)
+    ]
+    for adjacency, names in cases:
+        with pytest.raises(InputError, match=names):
+            MatrixGraph.of(adjacency)
 
 
 def test_layers_of_a_sparse_network_may_lose_all_their_vertices():

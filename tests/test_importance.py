@@ -11,18 +11,16 @@ from clusterability.report import tables
 NETWORK = {"dataset": "mnist", "condition": "Control", "pruned": True, "seed": 0, "n_clusters": 10}
 
 
-@pytest.mark.parametrize(
-    ("n_neurons", "drop", "significant", "p", "expected"),
-    [
+def test_every_sub_module_has_the_papers_class():
+    cases = [
         (250, 0.5, True, 0.0099, "complete"), (12, 0.5, True, 0.0099, "small"), (13, 0.5, True, 0.0099, "important"),
         (40, 0.01, True, 0.0099, "important"), (40, 0.0099, True, 0.0099, "sig-but-not-diff"),
         (40, 0.5, False, 0.0198, "diff-but-not-sig"), (40, 0.5, False, 1.0, "diff-but-not-sig"),
         (40, 0.001, False, 1.0, "prunable"), (40, -0.2, False, 0.99, "other"),
-    ],
-)  # fmt: skip
-def test_every_sub_module_has_the_papers_class(n_neurons, drop, significant, p, expected):
-    assert kind(n_neurons, 250, drop, significant, p) == expected
-    assert expected in KINDS
+    ]  # fmt: skip
+    for n_neurons, drop, significant, p, expected in cases:
+        assert kind(n_neurons, 250, drop, significant, p) == expected
+        assert expected in KINDS
 
 
 def singles(lines, clustering="spectral", **changes):

@@ -76,22 +76,20 @@ def test_lesion_without_json_is_for_people(in_folder, network):
         assert word in result.stdout
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
+def test_lesion_refuses_values_out_of_range(in_folder, network):
+    cases = [
         (("--dataset", "digit"), ["'digit'", "digits"]),
         (("--dataset", "mnist"), ["64 inputs", "784"]),
         (("--dataset", "digits", "--shuffles", 0), ["0 shuffles", "at least 1"]),
         (("--dataset", "digits", "--clusters", 1), ["1 cluster", "at least 2"]),
         ((), ["--dataset"]),
-    ],
-)
-def test_lesion_refuses_values_out_of_range(in_folder, network, options, words):
-    save_npz(network)
-    assert refused(invoke("lesion", "net.npz", *options), *words)
+    ]
+    for options, words in cases:
+        save_npz(network)
+        assert refused(invoke("lesion", "net.npz", *options), *words)
 
 
-@pytest.mark.parametrize("bias", [np.ones(3), np.full(40, np.nan), np.ones((40, 1))])
-def test_lesion_refuses_biases_that_suit_no_layer(in_folder, network, bias):
-    np.savez("net.npz", **{f"layer{i}": weight for i, weight in enumerate(network.weights)}, bias0=bias)
-    assert refused(invoke("lesion", "net.npz", "--dataset", "digits"), "bias0", "40 finite numbers")
+def test_lesion_refuses_biases_that_suit_no_layer(in_folder, network):
+    for bias in [np.ones(3), np.full(40, np.nan), np.ones((40, 1))]:
+        np.savez("net.npz", **{f"layer{i}": weight for i, weight in enumerate(network.weights)}, bias0=bias)
+        assert refused(invoke("lesion", "net.npz", "--dataset", "digits"), "bias0", "40 finite numbers")

@@ -123,9 +123,8 @@ def test_an_mlp_of_one_s_own_is_measured_as_its_file_is():
     assert found["layers"] == ["input", "0", "2"]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
+def test_wrong_names_give_one_clear_sentence():
+    cases = [
         (["torchvision:resnet81:random"], ["'resnet81'", "resnet18"]),
         (["torchvision:resnet18:imagenet"], ["'imagenet'", "IMAGENET1K_V1", "random"]),
         (["torchvision:"], ["torchvision has no classifier called ''"]),
@@ -146,12 +145,11 @@ def test_an_mlp_of_one_s_own_is_measured_as_its_file_is():
         (["other.pt", "--architecture", "resnet18"], ["other.pt is no state_dict of resnet18", "Missing key"]),
         (["other.npz", "--architecture", "resnet18"], ["'.npz'"]),
         (["other.pt", "--architecture", "resnet"], ["'resnet'"]),
-    ],
-)
-def test_wrong_names_give_one_clear_sentence(arguments, words):
-    torch.save(nn.Linear(3, 2).state_dict(), "other.pt")
-    np.savez("other.npz", layer0=np.ones((2, 3)))
-    assert refused(invoke("measure", *arguments, *FEW), *words)
+    ]
+    for arguments, words in cases:
+        torch.save(nn.Linear(3, 2).state_dict(), "other.pt")
+        np.savez("other.npz", layer0=np.ones((2, 3)))
+        assert refused(invoke("measure", *arguments, *FEW), *words)
 
 
 def test_weights_that_cannot_be_downloaded_are_named(monkeypatch):
@@ -184,15 +182,13 @@ def test_the_structure_of_a_classifier_needs_no_weights():
     assert structure.n_edges == graph.n_edges
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [({"classifiers": ["resnet"]}, "'resnet'"), ({"classifiers": []}, "nothing to run"),
-     ({"conditions": {"Best": {"weights": "best"}}}, "'best'"), ({"conditions": {}}, "nothing to run")],
-)  # fmt: skip
-def test_wrong_classifiers_are_refused(changes, words):
-    known = {"classifiers": ["resnet18"], "conditions": {"Untrained": {"weights": "random"}}}
-    with pytest.raises(InputError, match=words):
-        experiments.classifier_grid(**{**known, **changes}, measurement=Measurement(3, 2), seed=0)
+def test_wrong_classifiers_are_refused():
+    cases = [({"classifiers": ["resnet"]}, "'resnet'"), ({"classifiers": []}, "nothing to run"),
+     ({"conditions": {"Best": {"weights": "best"}}}, "'best'"), ({"conditions": {}}, "nothing to run")]  # fmt: skip
+    for changes, words in cases:
+        known = {"classifiers": ["resnet18"], "conditions": {"Untrained": {"weights": "random"}}}
+        with pytest.raises(InputError, match=words):
+            experiments.classifier_grid(**{**known, **changes}, measurement=Measurement(3, 2), seed=0)
 
 
 def test_every_classifier_and_every_shuffle_is_drawn_and_what_was_not_computed_is_called_so():

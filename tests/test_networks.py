@@ -177,24 +177,22 @@ def test_a_network_taken_from_a_stack_is_a_copy_of_its_own_parameters():
         assert not (stacked == 7).any()
 
 
-@pytest.mark.parametrize(
-    ("sizes", "name"),
-    [
+def test_a_network_is_named_by_its_layers():
+    cases = [
         ((784, 256, 256, 256, 256, 10), "mlp 784-256x4-10"),
         ((784, 256, 10), "mlp 784-256-10"),
         ((2, 8, 4, 1), "mlp 2-8-4-1"),
         ((3, 3), "mlp 3-3"),
         ((64, 16, 16, 10), "mlp 64-16x2-10"),
-    ],
-)
-def test_a_network_is_named_by_its_layers(sizes, name):
-    assert MLP(sizes).name == name
+    ]
+    for sizes, name in cases:
+        assert MLP(sizes).name == name
 
 
-@pytest.mark.parametrize("sizes", [(5,), (), (5, 0, 3), (5, -1)])
-def test_layers_that_make_no_network_are_refused(sizes):
-    with pytest.raises(InputError, match="layer sizes"):
-        MLP(sizes)
+def test_layers_that_make_no_network_are_refused():
+    for sizes in [(5,), (), (5, 0, 3), (5, -1)]:
+        with pytest.raises(InputError, match="layer sizes"):
+            MLP(sizes)
 
 
 @pytest.mark.parametrize("n_networks", [1, 3])

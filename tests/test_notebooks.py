@@ -16,39 +16,39 @@ PAGES = notebooks.pages()
 BOOK = paths.project_root() / "book"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_stored_notebooks_are_executed_and_clean(page):
-    text = page.path.read_text()
-    content = nbformat.reads(text, as_version=4)
-    assert [cell.execution_count for cell in code_cells(content)] == list(range(1, len(code_cells(content)) + 1))
-    outputs = [output for cell in code_cells(content) for output in cell.outputs]
-    assert outputs
-    assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"]
-    assert not re.search(r"/(root|home|tmp|work|Users)/", text)
-    assert "papermill" not in content.metadata
-    assert not any({"papermill", "execution"} & set(cell.metadata) for cell in content.cells)
+def test_stored_notebooks_are_executed_and_clean():
+    for page in PAGES:
+        text = page.path.read_text()
+        content = nbformat.reads(text, as_version=4)
+        counts = [cell.execution_count for cell in code_cells(content)]
+        assert counts == list(range(1, len(counts) + 1)), page.name
+        outputs = [output for cell in code_cells(content) for output in cell.outputs]
+        assert outputs, page.name
+        assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"], page.name
+        assert not re.search(r"/(root|home|tmp|work|Users)/", text), page.name
+        assert "papermill" not in content.metadata, page.name
+        assert not any({"papermill", "execution"} & set(cell.metadata) for cell in content.cells), page.name
 
 
 SKELETON = ["Parameters", "Run", "Table", "Figure", "Claims", "Provenance", "Run it again", "Cite"]
 WITHOUT = {"agreement": {"Claims"}, "datasets": {"Claims", "Provenance"}}
 
 
-@pytest.mark.parametrize("figure", notebooks.figures().values(), ids=lambda figure: figure.name)
-def test_figure_pages_share_one_skeleton(figure):
-    content = nbformat.read(figure.path, as_version=4)
-    headings = re.findall(r"^## (.*)$", "\n".join(c.source for c in content.cells if c.cell_type == "markdown"), re.M)
-    wanted = [heading for heading in SKELETON if heading not in WITHOUT.get(figure.name, ())]
-    assert [heading for heading in headings if heading in SKELETON] == wanted
-    figure_cells = [cell for cell in code_cells(content) if "mystnb" in cell.metadata]
-    names = [cell.metadata.mystnb.figure.name.removeprefix("fig-") for cell in figure_cells]
-    assert names[0] == figure.name
-    for name, cell in zip(names, figure_cells, strict=True):
-        assert cell.metadata.mystnb.image.alt
-        assert cell.metadata.mystnb.figure.caption
-        for suffix in ("svg", "pdf", "png"):
-            assert (figure.path.parent / "figures" / f"{name}.{suffix}").is_file()
-    drawn = {path.stem for path in (figure.path.parent / "figures").glob("*.svg")}
-    assert set(names) <= drawn
+def test_figure_pages_share_one_skeleton():
+    for figure in notebooks.figures().values():
+        content = nbformat.read(figure.path, as_version=4)
+        text = "\n".join(cell.source for cell in content.cells if cell.cell_type == "markdown")
+        headings = re.findall(r"^## (.*)$", text, re.M)
+        wanted = [heading for heading in SKELETON if heading not in WITHOUT.get(figure.name, ())]
+        assert [heading for heading in headings if heading in SKELETON] == wanted, figure.name
+        figure_cells = [cell for cell in code_cells(content) if "mystnb" in cell.metadata]
+        names = [cell.metadata.mystnb.figure.name.removeprefix("fig-") for cell in figure_cells]
+        assert names[0] == figure.name
+        for name, cell in zip(names, figure_cells, strict=True):
+            assert cell.metadata.mystnb.image.alt, name
+            assert cell.metadata.mystnb.figure.caption, name
+            for suffix in ("svg", "pdf", "png"):
+                assert (figure.path.parent / "figures" / f"{name}.{suffix}").is_file()
 
 
 def test_small_files_are_small():
@@ -58,16 +58,6 @@ def test_small_files_are_small():
         assert all(path.stat().st_size < 1_000_000 for path in files)
 
 
-def test_a_failed_run_leaves_the_earlier_file(tmp_path):
-    figure = notebooks.find("mlp-regularization")
-    earlier = tmp_path / figure.path.name
-    earlier.write_text("earlier")
-    with pytest.raises(InputError, match="n_replicates 0"):
-        notebooks.execute(figure, {"n_replicates": 0}, tmp_path)
-    assert earlier.read_text() == "earlier"
-    assert [path.name for path in tmp_path.iterdir()] == [earlier.name]
-
-
 def test_parameters_are_read_from_the_parameters_cell():
     parameters = notebooks.find("mlp-regularization").parameters
     assert parameters["datasets"] == "list[str]"
@@ -75,23 +65,21 @@ def test_parameters_are_read_from_the_parameters_cell():
     assert parameters["recompute"] == "bool"
 
 
-@pytest.mark.parametrize(
-    ("kind", "text", "value"),
-    [
+def test_a_whole_number_is_a_float_where_the_type_is():
+    cases = [
         ("float", "1", 1.0), ("int", "1", 1), ("list[float]", "1,0.5", [1.0, 0.5]),
         ("list[float]", "[1, 0.5]", [1.0, 0.5]), ("list[list[float]]", "[[1], [0, 2.5]]", [[1.0], [0.0, 2.5]]),
         ("list[list[int]]", "[[1], [2]]", [[1], [2]]),
-    ],
-)  # fmt: skip
-def test_a_whole_number_is_a_float_where_the_type_is(kind, text, value):
-    parsed = notebooks.parse("strengths", kind, text)
-    assert repr(parsed) == repr(value)
+    ]  # fmt: skip
+    for kind, text, value in cases:
+        parsed = notebooks.parse("strengths", kind, text)
+        assert repr(parsed) == repr(value)
 
 
-@pytest.mark.parametrize(("kind", "text"), [("int", "1.0"), ("list[int]", "1,2.0"), ("list[list[int]]", "[[1.0]]")])
-def test_a_float_is_no_whole_number(kind, text):
-    with pytest.raises(InputError, match="whole number"):
-        notebooks.parse("epochs", kind, text)
+def test_a_float_is_no_whole_number():
+    for kind, text in [("int", "1.0"), ("list[int]", "1,2.0"), ("list[list[int]]", "[[1.0]]")]:
+        with pytest.raises(InputError, match="whole number"):
+            notebooks.parse("epochs", kind, text)
 
 
 def test_every_figure_is_in_the_table_of_contents():
@@ -138,8 +126,8 @@ def test_a_new_page_needs_a_name_of_its_own(project, name, words):
         notebooks.new("mine", "Title")
 
 
-@pytest.mark.parametrize("name", ["live", "page"])
-def test_templates_are_clean(name):
-    content = nbformat.read(BOOK / "templates" / f"{name}.ipynb", as_version=4)
-    assert all(cell.execution_count is None and not cell.outputs for cell in code_cells(content))
-    assert nbformat.validate(content) is None
+def test_templates_are_clean():
+    for name in ["live", "page"]:
+        content = nbformat.read(BOOK / "templates" / f"{name}.ipynb", as_version=4)
+        assert all(cell.execution_count is None and not cell.outputs for cell in code_cells(content))
+        assert nbformat.validate(content) is None

@@ -86,9 +86,8 @@ def test_half_precision_weights_get_gradients_of_their_own_type():
     assert torch.isfinite(model[0].weight.grad).all()
 
 
-@pytest.mark.parametrize(
-    ("model", "message"),
-    [
+def test_what_has_no_penalty_is_an_input_error():
+    cases = [
         (nn.Sequential(nn.ReLU()), "Sequential has no nn.Linear layer"),
         (nn.Sequential(nn.LazyLinear(5)), "layer '0' has no weights yet"),
         (nn.Sequential(nn.Conv2d(1, 2, 3), nn.Linear(4, 4)), "layer '0' is a Conv2d: only nn.Linear"),
@@ -98,24 +97,21 @@ def test_half_precision_weights_get_gradients_of_their_own_type():
         ([torch.ones(3, 3, dtype=torch.int64)], "layer 0 is torch.int64"),
         ([torch.full((3, 3), float("nan"))], "layer 0 holds weights that are NaN or infinite"),
         ([torch.ones(3, 3)], "3 eigenvalues asked of layers of 3, 3 neurons: from 1 to 2 can be had"),
-    ],
-)
-def test_what_has_no_penalty_is_an_input_error(model, message):
-    with pytest.raises(InputError, match=message):
-        ClusterabilityPenalty(3)(model)
+    ]
+    for model, message in cases:
+        with pytest.raises(InputError, match=message):
+            ClusterabilityPenalty(3)(model)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
+def test_options_out_of_range_are_an_input_error():
+    cases = [
         ({"n_eigenvalues": 0}, "n_eigenvalues 0"),
         ({"offset": -1.0}, "offset -1"),
         ({"offset": float("inf")}, "offset inf"),
-    ],
-)
-def test_options_out_of_range_are_an_input_error(options, message):
-    with pytest.raises(InputError, match=message):
-        ClusterabilityPenalty(**options)
+    ]
+    for options, message in cases:
+        with pytest.raises(InputError, match=message):
+            ClusterabilityPenalty(**options)
 
 
 def documented_example():

@@ -6,7 +6,6 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf8")
@@ -29,26 +28,26 @@ def test_every_room_is_in_its_table():
     assert set(ROOMS) == {path.parent.name for path in LIBRARY.glob("*/__init__.py")}
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_a_rooms_files_are_in_its_table(room):
-    files = {path.stem for path in (LIBRARY / room).glob("*.py")} - {"__init__"}
-    assert sorted(ROOMS[room].replace("`", "").split()) == sorted(files)
+def test_a_rooms_files_are_in_its_table():
+    for room in ROOMS:
+        files = {path.stem for path in (LIBRARY / room).glob("*.py")} - {"__init__"}
+        assert sorted(ROOMS[room].replace("`", "").split()) == sorted(files)
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
-def test_links_lead_somewhere(name):
-    links = re.findall(r"\]\(([^)#]+)\)", (ROOT / name).read_text(encoding="utf8"))
-    assert links
-    assert not [link for link in links if not link.startswith("https://") and not (ROOT / link).exists()]
+def test_links_lead_somewhere():
+    for name in ["README.md", "CONTRIBUTING.md"]:
+        links = re.findall(r"\]\(([^)#]+)\)", (ROOT / name).read_text(encoding="utf8"))
+        assert links
+        assert not [link for link in links if not link.startswith("https://") and not (ROOT / link).exists()]
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "book/rerun.md"])
-def test_commands_of_make_exist(name):
-    named = re.findall(r"(?:`|^)make ([a-z]+)", (ROOT / name).read_text(encoding="utf8"), re.M)
-    assert named
-    for target in set(named):
-        plan = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False)
-        assert plan.returncode == 0, plan.stderr
+def test_commands_of_make_exist():
+    for name in ["README.md", "CONTRIBUTING.md", "book/rerun.md"]:
+        named = re.findall(r"(?:`|^)make ([a-z]+)", (ROOT / name).read_text(encoding="utf8"), re.M)
+        assert named
+        for target in set(named):
+            plan = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False)
+            assert plan.returncode == 0, plan.stderr
 
 
 def test_its_example_runs(in_folder):

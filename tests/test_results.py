@@ -64,18 +64,20 @@ def test_rows_that_stay_are_written_again_as_they_were(tmp_path_factory, numbers
     assert table.read_text().startswith(before)
 
 
-@pytest.mark.parametrize("key", ["000000000012", "123456789012", "1e5000000000", "abcdef012345", "0000000e0000"])
-def test_keys_stay_text(table, key):
-    merge(table, [row(key, data=key, version="1.10")])
-    merge(table, [row(key, data=key, version="1.10")])
-    back = read(table)
-    assert back[["key", "data", "version"]].to_numpy().tolist() == [[key, key, "1.10"]]
+def test_keys_stay_text(table):
+    for key in ["000000000012", "123456789012", "1e5000000000", "abcdef012345", "0000000e0000"]:
+        table.unlink(missing_ok=True)
+        merge(table, [row(key, data=key, version="1.10")])
+        merge(table, [row(key, data=key, version="1.10")])
+        back = read(table)
+        assert back[["key", "data", "version"]].to_numpy().tolist() == [[key, key, "1.10"]]
 
 
-@pytest.mark.parametrize("name", ["Dropout + L2", "0.50", "None", "NA", 'with "quotes", and commas', "λ = 0.1"])
-def test_names_of_conditions_are_read_back_as_they_were_written(table, name):
-    merge(table, [row("a", condition=name)])
-    assert read(table)["condition"].tolist() == [name]
+def test_names_of_conditions_are_read_back_as_they_were_written(table):
+    for name in ["Dropout + L2", "0.50", "None", "NA", 'with "quotes", and commas', "λ = 0.1"]:
+        table.unlink(missing_ok=True)
+        merge(table, [row("a", condition=name)])
+        assert read(table)["condition"].tolist() == [name]
 
 
 def test_conditions_named_by_numbers_can_be_added_one_at_a_time(table):
@@ -227,8 +229,8 @@ def test_listed_numbers_come_back(numbers_):
     np.testing.assert_allclose(numbers(listed(numbers_)), numbers_, rtol=1e-5, atol=1e-8)
 
 
-@pytest.mark.parametrize("n_shuffles", [20, 50, 200, 1000])
-def test_the_smallest_p_stays_exactly_that(table, n_shuffles):
-    merge(table, [row("a", p=1 / (1 + n_shuffles), n_shuffles=n_shuffles)])
-    merge(table, [row("b", seed=1, p=1.0)])
-    assert read(table)["p"].iloc[0] == 1 / (1 + n_shuffles)
+def test_the_smallest_p_stays_exactly_that(table):
+    for n_shuffles in [20, 50, 200, 1000]:
+        merge(table, [row("a", p=1 / (1 + n_shuffles), n_shuffles=n_shuffles)])
+        merge(table, [row("b", seed=1, p=1.0)])
+        assert read(table)["p"].iloc[0] == 1 / (1 + n_shuffles)
