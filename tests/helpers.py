@@ -15,12 +15,15 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from IPython.display import HTML
 from numpy.testing import assert_allclose
+from threadpoolctl import threadpool_limits
 from torch import nn
 
+from clusterability import report
 from clusterability.cli import main
 from clusterability.experiments.grid import presets
 from clusterability.experiments.store import Numbers, _kinds
-from clusterability.networks.stack import Stack
+from clusterability.networks.mlp import Stack
+from clusterability.report import style
 
 
 def random_network(sizes, rng, density=1.0, dtype=np.float64):
@@ -221,7 +224,7 @@ def run_page(figure, folder, values):
     """Run a page's code in this process, with some of its parameters replaced; the HTML that its cells end with."""
     names, shown = {}, []
     folder.mkdir(parents=True, exist_ok=True)
-    with contextlib.chdir(folder):
+    with contextlib.chdir(folder), on_one_thread():
         for cell in code_cells(nbformat.read(figure.path, as_version=4)):
             *statements, last = ast.parse(cell.source).body
             if isinstance(last, ast.Expr):
@@ -234,9 +237,23 @@ def run_page(figure, folder, values):
     return "".join(shown)
 
 
+@contextlib.contextmanager
+def on_one_thread():
+    """Small products on all threads, beside other tests, wait for one another most of the time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def computed_from_nothing(figure, home, monkeypatch, capsys):
     """Run a page in this process, with what is computed kept in ``home``, of which no rows are there."""
     _without_rows(home, monkeypatch)
+    # nbval writes the other formats of all pages.
+    monkeypatch.setattr(report.Page, "figure", lambda page, figure, *_: style.save(figure, page.name, ["svg"]))
     shown = run_page(figure, home / "page", presets(figure.name).get("quick", {}))
     _assert_computed(shown, capsys.readouterr().err)
     assert (home / "page" / "figures" / f"{figure.name}.svg").is_file()
@@ -245,6 +262,7 @@ def computed_from_nothing(figure, home, monkeypatch, capsys):
 def computed_once_from_the_command_line(figure, home, monkeypatch):
     """Run a page twice: nothing is computed again, and the notebook and its figures have the same bytes."""
     _without_rows(home, monkeypatch)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # see above
     notebooks = []
     for turn in ("first", "second"):
         result = invoke("run", figure.name, "--preset", "quick", "--output", home / turn)
