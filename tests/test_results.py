@@ -88,7 +88,7 @@ def test_conditions_named_by_numbers_can_be_added_one_at_a_time(table):
 
 def merge_one_by_one(path, name, barrier):
     barrier.wait()
-    for number in range(40):
+    for number in range(20):
         merge(path, [row(f"{name}{number}", seed=number)])
 
 
@@ -101,7 +101,7 @@ def test_processes_that_add_to_one_table_lose_no_rows(table):
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0]
-    assert sorted(read(table)["key"]) == sorted(f"{name}{number}" for name in "ab" for number in range(40))
+    assert sorted(read(table)["key"]) == sorted(f"{name}{number}" for name in "ab" for number in range(20))
     assert list(table.parent.glob("[!.]*")) == [table]
 
 
