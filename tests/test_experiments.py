@@ -285,16 +285,19 @@ def test_a_run_that_is_killed_goes_on_where_it_stopped(project, monkeypatch, n_f
     assert_same_numbers(rows, run(runs, into="uninterrupted", recompute=True))
 
 
+def at_work():
+    """Threads that train."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
+
+
 def test_an_interrupted_run_stops_training(project, monkeypatch):
-    long = replace(TRAINING, epochs=200)
+    long = replace(TRAINING, epochs=60)
     monkeypatch.setattr(filling, "measure", interrupt)
-    before = set(threading.enumerate())
     with pytest.raises(KeyboardInterrupt) as interruption:
-        run(small_grid(n_replicates=10, training=long))
+        run(small_grid(n_replicates=40, training=long))
     deadline = time.monotonic() + 10
-    while set(threading.enumerate()) - before and time.monotonic() < deadline:
+    while (left := at_work()) and time.monotonic() < deadline:
         time.sleep(0.05)
-    left = set(threading.enumerate()) - before
     # Whoever holds the exception, as a notebook does, must not thereby keep the training going.
     assert interruption.value is not None
     assert not left
