@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from clusterability.networks.mlp import MLP, logits, rescale
+from clusterability.networks.mlp import MLP
+from clusterability.networks.stack import logits, rescale
 from clusterability.penalties.eigenvalues import smallest_eigenpairs
 from clusterability.penalties.module import ClusterabilityPenalty
 from clusterability.training.loop import Randomness

@@ -13,12 +13,13 @@ from clusterability.base import files as paths
 from clusterability.base.errors import InputError
 from clusterability.clustering.measure import Measurement, measure
 from clusterability.data import load as datasets
-from clusterability.experiments import rows as filling
+from clusterability.experiments import compute as filling
 from clusterability.experiments import run as running
 from clusterability.experiments import store
+from clusterability.experiments.compute import check_device
 from clusterability.experiments.grid import Run, architecture, grid, recipes, untrained_grid
 from clusterability.experiments.rows import NetworkRow
-from clusterability.experiments.run import at_hand, check_device
+from clusterability.experiments.run import at_hand
 from clusterability.graphs.layered import LayeredGraph
 from clusterability.networks.mlp import MLP
 from clusterability.training.train import Training, train
@@ -74,7 +75,7 @@ def computed(monkeypatch):
         counts["measured"] += 1
         return measure(*arguments, **options)
 
-    monkeypatch.setattr(running, "train", counting_train)
+    monkeypatch.setattr(filling, "train", counting_train)
     monkeypatch.setattr(filling, "measure", counting_measure)
     return counts
 
@@ -83,7 +84,7 @@ def nothing_may_be_computed(monkeypatch):
     def forbidden(*arguments, **options):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(running, "train", forbidden)
+    monkeypatch.setattr(filling, "train", forbidden)
     monkeypatch.setattr(filling, "measure", forbidden)
 
 
@@ -279,7 +280,7 @@ def test_a_run_that_is_killed_goes_on_where_it_stopped(project, monkeypatch, n_f
         trained.extend(specs)
         return train(specs, *arguments, **options)
 
-    monkeypatch.setattr(running, "train", counting_train)
+    monkeypatch.setattr(filling, "train", counting_train)
     rows = run(runs)
     assert len(trained) == 4 - n_kept
     assert_same_numbers(rows, run(runs, into="uninterrupted", recompute=True))
@@ -456,9 +457,9 @@ def test_a_row_s_seconds_are_those_of_its_own_training_and_measuring(project, mo
         clock.now += 1000
         return measure(*arguments, **options)
 
-    monkeypatch.setattr(running, "train", training)
+    monkeypatch.setattr(filling, "train", training)
     monkeypatch.setattr(filling, "measure", measuring)
-    monkeypatch.setattr(running, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    monkeypatch.setattr(filling, "time", SimpleNamespace(perf_counter=lambda: clock.now))
     one = small_grid(conditions={"Control": {}}, n_replicates=3, pruned=False)
     # One of two epochs: half of the training.
     assert sorted(run(one)["seconds"]) == [1020, 1021, 1022]

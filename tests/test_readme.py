@@ -50,6 +50,13 @@ def test_commands_of_make_exist():
             assert plan.returncode == 0, plan.stderr
 
 
+def test_the_benchmark_of_its_speeds_still_fits_the_library():
+    benchmark = runpy.run_path(str(ROOT / "benchmarks" / "speed.py"), run_name="benchmark")
+    kept, _ = benchmark["LayeredGraph"].of(benchmark["random_network"](0.9)).without_isolated()
+    assert kept.n_vertices > 1500
+    benchmark["training"](1, 1, benchmark["random_dataset"](256))
+
+
 def test_its_example_runs(in_folder):
     rng = np.random.default_rng(0)
     np.savez("my-network.npz", layer0=rng.normal(size=(30, 20)), layer1=rng.normal(size=(10, 30)))

@@ -11,9 +11,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from clusterability.base.errors import InputError
 from clusterability.base.threads import one_thread
 from clusterability.data import load as datasets
+from clusterability.networks.classifier import Classifier
 from clusterability.networks.cnn import CNN
 from clusterability.networks.mlp import MLP
-from clusterability.networks.torchvision import Classifier
 from clusterability.training.loop import dropout_thresholds, random_bits
 from clusterability.training.spec import NetworkSpec, Training
 from clusterability.training.train import train, untrained

@@ -17,6 +17,7 @@ import nbformat
 
 from clusterability.base import files
 from clusterability.base.errors import InputError
+from clusterability.base.threads import available_cores
 from clusterability.experiments.grid import preset
 
 _WORDS = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "true or false"}
@@ -172,6 +173,8 @@ def execute_all(
     started, done = time.monotonic(), 0
     first = [job for job in jobs if job[0].paper and not job[0].last]
     os.environ["TQDM_DISABLE"] = "1"  # bars of several notebooks would overwrite each other
+    # Threads beyond the cores wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cores() // n_workers)))
     with ProcessPoolExecutor(n_workers, get_context("spawn")) as pool:
         for group in (first, [job for job in jobs if job not in first]):
             running = {pool.submit(execute, page, values, folder, note): page.name for page, values, note in group}
