@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 import scipy.sparse
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
-    Network = str | Path | nn.Module | Sequence[np.ndarray] | np.ndarray | scipy.sparse.sparray | Graph
+    Network: TypeAlias = str | Path | nn.Module | Sequence[np.ndarray] | np.ndarray | scipy.sparse.sparray | Graph
 
 
 def graph(
@@ -72,7 +72,13 @@ def graph(
     >>> graph([np.ones((3, 2)), np.ones((1, 3))]).layer_sizes
     (2, 3, 1)
     """
-    options = {"input_shape": input_shape, "part": part, "input_layer": input_layer, "norm": norm, "fold": fold}
+    options: dict[str, Any] = {
+        "input_shape": input_shape,
+        "part": part,
+        "input_layer": input_layer,
+        "norm": norm,
+        "fold": fold,
+    }
     if isinstance(network, str | Path):
         named = ":" in str(network) and not Path(network).exists() and _is_name(str(network))
         if named and architecture:
@@ -85,7 +91,7 @@ def graph(
         return _graph_of_model(network, **options)
     _refuse(options | {"architecture": architecture}, "the network is given by its matrices")
     if hasattr(network, "without_isolated"):
-        return network
+        return cast("Graph", network)
     if scipy.sparse.issparse(network) or (isinstance(network, np.ndarray) and network.ndim == 2):
         return MatrixGraph.of(network)
     return LayeredGraph.of([np.asarray(matrix) for matrix in network])
@@ -121,7 +127,10 @@ def _graph_by_name(network: str | Path, architecture: str | None, seed: int, **o
     return _graph_of_model(model, **options)
 
 
-def _graph_of_model(model: nn.Module, *, input_shape, part, input_layer, norm, fold) -> Graph:
+def _graph_of_model(
+    model: nn.Module, *, input_shape: Sequence[int] | None, part: str | None, input_layer: bool | None,
+    norm: str | None, fold: bool | None,
+) -> Graph:  # fmt: skip
     from clusterability.graphs.channels import channel_graph
     from clusterability.graphs.tracing import trace
     from clusterability.networks.torchvision import width

@@ -91,7 +91,7 @@ def as_released(runs: Sequence[Run]) -> list[Run]:
     return [replace(run, measurement=replace(run.measurement, volume_epsilon=1e-8)) for run in runs]
 
 
-def recipes(section: str, names: Sequence[str]) -> dict[str, dict]:
+def recipes(section: str, names: Sequence[str]) -> dict[str, Mapping]:
     """Conditions of ``book/conditions.toml`` in the order chosen: the fields of ``Training`` that each changes.
 
     Raises
@@ -276,7 +276,7 @@ def architecture(
     """
     known = entry(dataset)
     if blocks:
-        return CNN(known.image_shape, blocks, hidden, known.n_outputs, batch_norm)
+        return CNN(known.image_shape, tuple(map(tuple, blocks)), tuple(hidden), known.n_outputs, batch_norm)
     if batch_norm:
         raise InputError("batch_norm: only networks with convolutions have it, and there are no blocks")
     return MLP((known.n_features, *hidden, known.n_outputs))

@@ -123,7 +123,7 @@ class CNN:
         from clusterability.networks.initialize import clusterable, glorot_uniform
 
         channels = (self.image[0], *self.channels)
-        shapes = [(n_out, n_in, *KERNEL) for n_in, n_out in pairwise(channels)]
+        shapes: list[tuple[int, ...]] = [(n_out, n_in, *KERNEL) for n_in, n_out in pairwise(channels)]
         shapes += [(n_out, n_in) for n_in, n_out in pairwise((self.n_flat, *self.dense, self.n_outputs))]
         weights = [glorot_uniform(shape, generator) for shape in shapes]
         if groups:

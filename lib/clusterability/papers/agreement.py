@@ -1,5 +1,7 @@
 """Every published condition beside ours: how far apart, and a verdict, from the committed rows."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -81,7 +83,7 @@ def _comparable(figures: list[str], architecture: str) -> pd.DataFrame:
     return rows.drop_duplicates([*published.PLACE, "null_model", "seed"])
 
 
-def name(row) -> str:
+def name(row: Any) -> str:
     """What a compared condition is called in tables and figures."""
     state = STATES[row.pruned] if row.dataset != NONE else "random init"
     null = {"layer": "", "nonzero": ", nonzero shuffled"}[row.null_model]

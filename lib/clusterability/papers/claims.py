@@ -78,7 +78,7 @@ def mean(
     """
     needed = [condition] if not isinstance(other, str) else [condition, other]
     numbers, verdicts = [], []
-    for dataset, part in rows.groupby("dataset", sort=False) if by_dataset else [(None, rows)]:
+    for dataset, part in rows.groupby("dataset", sort=False) if by_dataset else [("", rows)]:
         groups = part.groupby("condition")[column].agg(["mean", "std", "size", "count"])
         if not set(needed) <= set(groups.index):
             continue

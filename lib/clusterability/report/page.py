@@ -27,7 +27,8 @@ class Page:
     """
 
     def __init__(self, name: str, *, device: str = "cpu", recompute: bool = False) -> None:
-        self.name, self._options = name, {"device": device, "recompute": recompute}
+        self.name = name
+        self._options: dict[str, Any] = {"device": device, "recompute": recompute}
         self._tables: list[pd.DataFrame] = []
 
     def rows(self, runs: Sequence[Run], *, table: str = "", shared: Sequence[str] = ()) -> pd.DataFrame:

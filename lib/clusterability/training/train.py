@@ -117,8 +117,9 @@ def train(
             checkpoint = checkpoints[positions[0]] if checkpoints and kind.resumable else None
             results = loop.run(learner, keep_epochs, tell, checkpoint)
         seconds = (time.perf_counter() - started) / len(positions)
-        for position in positions if timed is not None else ():
-            timed(position, seconds)
+        if timed is not None:
+            for position in positions:
+                timed(position, seconds)
         return list(zip(positions, results, strict=True))
 
     with ThreadPoolExecutor((workers or available_cores()) if on_cpu else 1) as pool:
