@@ -96,7 +96,7 @@ def test_corrections_of_known_p_values(method):
 
 def test_verdicts_tell_agreement_from_ignorance():
     columns = {"experiment": "factors", "architecture": "mlp 784-256x4-10", "dataset": "mnist", "pruned": False,
-               "null_model": "layer", "n": 5, "published_n": 5, "published_mean": 10.0}  # fmt: skip
+               "null_model": "layer", "n_clusters": 12, "n": 5, "published_n": 5, "published_mean": 10.0}  # fmt: skip
     table = pd.DataFrame(
         [
             {"condition": "Same", "mean": 10.0, "sd": 0.02, "published_sd": 0.02},
@@ -118,7 +118,7 @@ def test_verdicts_tell_agreement_from_ignorance():
 @pytest.mark.parametrize("column", ["ncut", "z"])
 def test_published_conditions_are_compared(column):
     pairs = agreement.pairs(column)
-    assert not pairs.duplicated(["experiment", "architecture", "dataset", "condition", "pruned", "null_model"]).any()
+    assert not pairs.duplicated(agreement._CONDITION).any()
     assert (pairs["n"] >= 2).all()
     of_mlps = pairs["architecture"].str.startswith("mlp")
     assert (pairs.loc[of_mlps, "n"] >= 5).all()
@@ -129,17 +129,19 @@ def test_published_conditions_are_compared(column):
             (theirs["dataset"] == row.dataset)
             & (theirs["condition"] == row.condition)
             & (theirs["pruned"] == row.pruned)
+            & (theirs["n_clusters"] == row.n_clusters)
         ].to_dict("records")
         assert (row.published_mean, row.published_sd) == (fact[f"{column}_mean"], fact[f"{column}_sd"])
 
 
 def test_conditions_without_networks_of_that_size_are_named_instead():
     pairs, left_out = agreement.pairs("ncut"), agreement.left_out("ncut")
-    keys = ["experiment", "architecture", "dataset", "condition", "pruned", "null_model"]
+    keys = agreement._CONDITION
     everything = pd.concat(
         [published.load(*place).query("null_model == 'layer' and ncut_mean.notna()") for place in agreement.TABLES]
     )
     named = pd.concat([pairs, left_out])
+    assert len(named) == 111
     assert sorted(named[keys].itertuples(index=False, name=None)) == sorted(
         everything[keys].itertuples(index=False, name=None)
     )

@@ -25,22 +25,26 @@ TABLES = {
     **{("random init", network): ["random-init"] for network in (_MLP, _CNN, _VGG)},
     ("null models", _MLP): ["null-models"],
     ("alternative datasets", _MLP): ["alternative-datasets"],
+    ("number of clusters", _MLP): ["number-of-clusters"],
     ("clusterability gradient", "mlp 49-64x3-10"): ["clusterability-gradient"],
+    **{("imagenet", network): ["imagenet"] for network in ("Inception-V3", "ResNet-18", "ResNet-34", "ResNet-50",
+                                                           "VGG-16", "VGG-19")},
 }  # fmt: skip
 # Epochs of training and of pruning, where pages show other networks too.
 _EPOCHS = {_CNN: (10, 10), _VGG: (200, 50)}
 _PREFIXES = {_CNN: "CNN, ", _VGG: "VGG-16, "}
-_CONDITION = ["experiment", "architecture", *published.PLACE, "null_model"]
+_CONDITION = ["experiment", "architecture", *published.PLACE, "n_clusters", "null_model"]
 # What the pages call the networks that the papers call Control and Dropout on lines.
-_SAME = {"Lines": "Control", "Lines, dropout": "Dropout"}
+_SAME = {"Lines": "Control", "Lines, dropout": "Dropout", "Lines and MNIST": "Control",
+         "Lines and MNIST, separated": "Control"}  # fmt: skip
 EQUIVALENT, COMPATIBLE, DIFFERS = "equivalent", "no difference found", "differs"
 COLOURS = {EQUIVALENT: "#009E73", COMPATIBLE: "#0072B2", DIFFERS: "#D55E00"}
 
 
 def pairs(column: str = "ncut", *, computed: bool = True) -> pd.DataFrame:
     """Mean, standard deviation and number of networks of the column "ncut" or "z", ours (``mean``, ``sd``, ``n``) and
-    ``published_``, a row a condition: ``experiment``, ``architecture``, ``dataset``, ``condition``, ``pruned`` and
-    ``null_model``.
+    ``published_``, a row a condition: ``experiment``, ``architecture``, ``dataset``, ``condition``, ``pruned``,
+    ``n_clusters`` and ``null_model``.
 
     Conditions of which we have not ``computed`` two networks of that size are left out, or the others are; and so is
     an n-cut that the same networks have under another null model.
@@ -50,7 +54,8 @@ def pairs(column: str = "ncut", *, computed: bool = True) -> pd.DataFrame:
         theirs = published.load(experiment, architecture).rename(columns={
             f"{column}_mean": "published_mean", f"{column}_sd": "published_sd", "n_networks": "published_n",
         })  # fmt: skip
-        keys = [*published.PLACE, "null_model"] if experiment == "null models" else published.PLACE
+        null_model = ["null_model"] if experiment in ("null models", "number of clusters") else []
+        keys = [*published.PLACE, "n_clusters", *null_model]
         groups = _comparable(figures, architecture).groupby(keys, sort=False)[column]
         ours = groups.agg(mean="mean", sd="std", n="size").reset_index()
         both = theirs.merge(ours, on=keys, how="left", suffixes=("", "_ours"))
@@ -70,8 +75,7 @@ def _comparable(figures: list[str], architecture: str) -> pd.DataFrame:
     rows = store.read(map(store.committed, figures), NetworkRow)
     trained_through = rows["epochs"] + rows["pruned"].astype(int) * rows["pruning_epochs"]
     rows = rows[
-        (rows["n_clusters"] == 12)
-        & (rows["n_eigenvectors"] == 12)
+        (rows["n_eigenvectors"] == rows["n_clusters"])
         & (rows["n_starts"] == rows["vertices"].map(n_starts))
         & (rows["epoch"] == trained_through)
         & (rows["architecture"].replace(published.NAMES) == architecture)
@@ -80,29 +84,36 @@ def _comparable(figures: list[str], architecture: str) -> pd.DataFrame:
         as_published = (rows[["epochs", "pruning_epochs"]] == _EPOCHS[architecture]).all(axis=1)
         rows = rows[as_published | (rows["dataset"] == NONE)]
     rows = on_base(rows.assign(condition=rows["condition"].replace(_SAME)))
-    return rows.drop_duplicates([*published.PLACE, "null_model", "seed"])
+    return rows.drop_duplicates([*published.PLACE, "n_clusters", "null_model", "seed"])
 
 
 def name(row: Any) -> str:
     """What a compared condition is called in tables and figures."""
     state = STATES[row.pruned] if row.dataset != NONE else "random init"
     null = {"layer": "", "nonzero": ", nonzero shuffled"}[row.null_model]
-    paper = " (2020)" if row.experiment in ("null models", "alternative datasets") else ""
-    return f"{_PREFIXES.get(row.architecture, '')}{TITLES[row.dataset]}, {row.condition}, {state}{null}{paper}"
+    count = f", k = {row.n_clusters}" if row.experiment == "number of clusters" else ""
+    paper = " (2020)" if row.experiment in ("null models", "alternative datasets", "number of clusters") else ""
+    return f"{_PREFIXES.get(row.architecture, '')}{TITLES[row.dataset]}, {row.condition}, {state}{count}{null}{paper}"
 
 
 def judge(pairs: pd.DataFrame, margin: float | None, level: float = 0.05) -> pd.DataFrame:
     """The rows of :func:`pairs` with ``name``; ``difference``, ours − published in pooled sd, and its 95 % interval
     ``low`` and ``high``; ``raw_p`` of the difference; ``difference_p`` and ``equivalence_p``, corrected for the
     number of rows by Benjamini & Hochberg's procedure; and ``verdict``: equivalent, shown at ``level`` to be closer
-    than ``margin`` (None: not tested), or else differs, or else no difference found."""
+    than ``margin``, or else differs, or else no difference found.
+
+    The margin is one of n-cuts of twelve clusters, and in proportion of others; None: equivalence is not tested.
+    """
     ours, theirs = (
         statistics.Sample(*(pairs[of + name].to_numpy() for name in ("mean", "sd", "n"))) for of in ("", "published_")
     )
     low, high = statistics.cohens_d_interval(ours, theirs)
     raw_p = statistics.difference_p(ours, theirs)
     difference_p = statistics.adjusted(raw_p)
-    equivalence_p = statistics.adjusted(statistics.equivalence_p(ours, theirs, margin)) if margin else np.nan
+    equivalence_p: Any = np.nan
+    if margin:
+        margins = margin * pairs["n_clusters"].to_numpy() / 12
+        equivalence_p = statistics.adjusted(statistics.equivalence_p(ours, theirs, margins))
     differing = np.where(difference_p < level, DIFFERS, COMPATIBLE)
     return pairs.assign(
         name=[name(row) for row in pairs.itertuples()], difference=statistics.cohens_d(ours, theirs), low=low,
