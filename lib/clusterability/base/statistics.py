@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.special
 import scipy.stats
 from numpy.typing import ArrayLike
 
@@ -31,13 +30,12 @@ def cohens_d(a: Sample, b: Sample) -> np.ndarray:
     return (a.mean - b.mean) / np.sqrt(((a.n - 1) * a.sd**2 + (b.n - 1) * b.sd**2) / (a.n + b.n - 2))
 
 
-def cohens_d_interval(a: Sample, b: Sample, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Confidence interval of Cohen's d: noncentralities that make the observed t just credible, exact for
-    normal samples of equal variance (Cumming & Finch, 2001)."""
-    scale, tail = np.sqrt(1 / a.n + 1 / b.n), (1 - confidence) / 2
-    t, freedom = cohens_d(a, b) / scale, a.n + b.n - 2
-    low, high = (scale * scipy.special.nctdtrinc(freedom, share, t) for share in (1 - tail, tail))
-    return low, high
+def difference_interval(a: Sample, b: Sample, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Confidence interval of the difference of means, whatever the variances (Welch, 1947)."""
+    parts = np.array([a.sd**2 / a.n, b.sd**2 / b.n])
+    freedom = parts.sum(0) ** 2 / (parts[0] ** 2 / (a.n - 1) + parts[1] ** 2 / (b.n - 1))
+    reach = scipy.stats.t.ppf((1 + confidence) / 2, freedom) * np.sqrt(parts.sum(0))
+    return a.mean - b.mean - reach, a.mean - b.mean + reach
 
 
 def difference_p(a: Sample, b: Sample, alternative: str = "two-sided") -> np.ndarray:

@@ -97,7 +97,7 @@ def name(row: Any) -> str:
 
 
 def judge(pairs: pd.DataFrame, margin: float | None, level: float = 0.05) -> pd.DataFrame:
-    """The rows of :func:`pairs` with ``name``; ``difference``, ours − published in pooled sd, and its 95 % interval
+    """The rows of :func:`pairs` with ``name``; ``difference`` of means, ours − published, and its 95 % interval
     ``low`` and ``high``; ``raw_p`` of the difference; ``difference_p`` and ``equivalence_p``, corrected for the
     number of rows by Benjamini & Hochberg's procedure; and ``verdict``: equivalent, shown at ``level`` to be closer
     than ``margin``, or else differs, or else no difference found.
@@ -107,7 +107,7 @@ def judge(pairs: pd.DataFrame, margin: float | None, level: float = 0.05) -> pd.
     ours, theirs = (
         statistics.Sample(*(pairs[of + name].to_numpy() for name in ("mean", "sd", "n"))) for of in ("", "published_")
     )
-    low, high = statistics.cohens_d_interval(ours, theirs)
+    low, high = statistics.difference_interval(ours, theirs)
     raw_p = statistics.difference_p(ours, theirs)
     difference_p = statistics.adjusted(raw_p)
     equivalence_p: Any = np.nan
@@ -116,7 +116,7 @@ def judge(pairs: pd.DataFrame, margin: float | None, level: float = 0.05) -> pd.
         equivalence_p = statistics.adjusted(statistics.equivalence_p(ours, theirs, margins))
     differing = np.where(difference_p < level, DIFFERS, COMPATIBLE)
     return pairs.assign(
-        name=[name(row) for row in pairs.itertuples()], difference=statistics.cohens_d(ours, theirs), low=low,
+        name=[name(row) for row in pairs.itertuples()], difference=ours.mean - theirs.mean, low=low,
         high=high, raw_p=raw_p, difference_p=difference_p, equivalence_p=equivalence_p,
         verdict=np.where(equivalence_p < level, EQUIVALENT, differing),
     )  # fmt: skip

@@ -152,12 +152,11 @@ def agreement(compared: pd.DataFrame) -> HTML:
     """Ours against published, as :func:`clusterability.papers.agreement.judge` gives it."""
     lines = []
     for row in compared.itertuples():
-        difference, low, high = (spread(value, digits=1) for value in (row.difference, row.low, row.high))
         line = {
             "Condition": row.name,
             "ours": f"{spread(row.mean, row.sd)} ({row.n:.0f})",
             "published": f"{spread(row.published_mean, row.published_sd)} ({row.published_n:.0f})",
-            "difference in sd [95 %]": f"{difference} [{low}, {high}]".replace(" ", "\N{NO-BREAK SPACE}"),
+            "difference ± 95 %": spread(row.difference, row.high - row.difference),
             "p, difference": f"{row.raw_p:.2g}",
             "corrected": f"{row.difference_p:.2g}",
         }
