@@ -15,6 +15,8 @@ from clusterability.data import constructed
 from clusterability.data.constructed import drawn, lines, noise, polynomials
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
+NONE = "none"  # in place of a data set's name: the network is not trained on anything
+RECIPES = 1  # counts the changes of what constructed sets contain
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,15 +59,12 @@ class Dataset:
         return (self.x_train, self.y_train) if split == "train" else (self.x_test, self.y_test)
 
     def flat(self, split: str) -> tuple[np.ndarray, np.ndarray]:
-        """Flattened inputs (examples, features), float32, images in [0, 1], and targets of one split."""
+        """Flattened inputs (examples, features), float32, images in [0, 1]; and targets."""
         x, y = self.split(split)
         return x.reshape(len(x), -1).astype(np.float32) / np.float32(self.maximum), y
 
     def images(self, split: str) -> tuple[np.ndarray, np.ndarray]:
-        """Images (examples, channels, height, width), float32 in [0, 1], and targets of one split.
-
-        The channels come last in memory, as they are stored.
-        """
+        """Images (examples, channels, height, width), float32 in [0, 1], the channels last in memory; and targets."""
         channels, height, width = self.image_shape
         x, y = self.flat(split)
         return x.reshape(-1, height, width, channels).transpose(0, 3, 1, 2), y
@@ -143,27 +142,20 @@ _add("random_8", "Noise, 8 × 8", 64, make=drawn(noise, 1437, 360, 8, 10))
 _add("polynomials", "Polynomials", 2, 512, 0, 1, drawn(polynomials, 60_000, 10_000))
 _add("polynomials_2000", "Polynomials, 2000 examples", 2, 512, 0, 1, drawn(polynomials, 2000, 500))
 for _base in [ENTRIES[_name] for _name in ("mnist", "fashion_mnist", "digits")]:
-    for _make, _title, _channels in (
-        (constructed.halves_same, "Halves Same", 1),
-        (constructed.halves_diff, "Halves Diff", 1),
-        (constructed.stacked_same, "Stacked Same", 2),
-        (constructed.stacked_diff, "Stacked Diff", 2),
-    ):
+    for _kind, _channels in (("halves_same", 1), ("halves_diff", 1), ("stacked_same", 2), ("stacked_diff", 2)):
+        _title = f"{_kind.replace('_', ' ').title()}, {_base.title}"
         _add(
-            f"{_make.__name__}_{_base.name}", f"{_title}, {_base.title}", _channels * _base.n_features, 10, _channels,
-            _base.maximum, _make, (_base.name,), _base.name,
+            f"{_kind}_{_base.name}", _title, _channels * _base.n_features, 10, _channels, _base.maximum,
+            getattr(constructed, _kind), (_base.name,), _base.name,
         )  # fmt: skip
-_pairs = ("line mnist", "mnist fashion_mnist", "mnist grey_cifar10", "line grey_cifar10", "line_8 digits")
-for _pair in [tuple(_names.split()) for _names in _pairs]:
-    _title = " and ".join(ENTRIES[_name].title for _name in _pair)
-    _features = ENTRIES[_pair[0]].n_features
-    _add(f"mixed_{'_'.join(_pair)}", _title, _features, make=constructed.mixed, sources=_pair)
-    _add(f"separated_{'_'.join(_pair)}", f"{_title}, separated", _features, make=constructed.separated, sources=_pair)
+for _pair in ("line mnist", "mnist fashion_mnist", "mnist grey_cifar10", "line grey_cifar10", "line_8 digits"):
+    _first, _second = (ENTRIES[_name] for _name in _pair.split())
+    for _make, _more in ((constructed.mixed, ""), (constructed.separated, ", separated")):
+        _name, _title = f"{_make.__name__}_{_first.name}_{_second.name}", f"{_first.title} and {_second.title}{_more}"
+        _add(_name, _title, _first.n_features, make=_make, sources=(_first.name, _second.name))
 
-RECIPES = 1  # counts the changes of what constructed sets contain
-NONE = "none"  # in place of a data set's name: the network is not trained on anything
-TITLES = {**{name: known.title for name, known in ENTRIES.items()}, NONE: "Untrained"}  # for readers
-BASES = {**{name: known.base for name, known in ENTRIES.items()}, NONE: NONE}  # see Entry.base
+TITLES = {name: known.title for name, known in ENTRIES.items()} | {NONE: "Untrained"}  # for readers
+BASES = {name: known.base for name, known in ENTRIES.items()} | {NONE: NONE}
 
 
 def entry(name: str) -> Entry:
