@@ -53,15 +53,13 @@ def load(name: str) -> Dataset:
 
 
 def fingerprint(name: str) -> str | None:
-    """Fingerprint of the data set that lies on this machine, or None; never downloads.
-
-    Remembered as long as the files that it comes from stay the same.
-    """
+    """Fingerprint of the data set that lies on this machine, or None; never downloads, and is remembered as long as
+    the files that it comes from stay the same."""
     if name == NONE:
         return NONE
     if entry(name).make is None:
         places = [*_files(name), _downloads() / _DOWNLOADS[name][1]] if name in _DOWNLOADS else []
-        states = [(str(place), place.stat()) for place in places if place.exists()]
+        states = [(place, place.stat()) for place in places if place.exists()]
         return _fingerprint(name, *((place, state.st_mtime_ns, state.st_size) for place, state in states))
     sources = [fingerprint(source) for source in entry(name).sources]
     return None if None in sources else digest(_recipe(name, sources))
@@ -69,8 +67,7 @@ def fingerprint(name: str) -> str | None:
 
 @lru_cache
 def _fingerprint(name: str, *state: tuple) -> str | None:
-    dataset = _found(name, fetch=False)
-    return None if dataset is None else dataset.fingerprint
+    return dataset.fingerprint if (dataset := _found(name, fetch=False)) else None
 
 
 def _recipe(name: str, sources: list[str]) -> str:
@@ -109,8 +106,7 @@ def _files(name: str) -> list[Path]:
 
 def _from_npz(name: str, path: Path) -> Dataset:
     arrays = read_npz(path)
-    missing = [key for key in KEYS if key not in arrays]
-    if missing:
+    if missing := [key for key in KEYS if key not in arrays]:
         raise InputError(f"{path} lacks the array {missing[0]!r}: it must hold {', '.join(KEYS)}")
     for split in ("train", "test"):
         x, y = arrays[f"x_{split}"], arrays[f"y_{split}"]
@@ -124,7 +120,7 @@ def _from_npz(name: str, path: Path) -> Dataset:
         if y.min() < 0:
             raise InputError(f"{path} holds the label {y.min()} in y_{split}: labels count from 0")
         arrays[f"y_{split}"] = y.reshape(-1).astype(np.int64)
-    train, test = (arrays[key].shape[1:] for key in ("x_train", "x_test"))
+    train, test = arrays["x_train"].shape[1:], arrays["x_test"].shape[1:]
     if train != test:
         raise InputError(f"{path} holds images of shape {train} in x_train but {test} in x_test")
     return Dataset(name, **{key: arrays[key] for key in KEYS})
@@ -141,11 +137,9 @@ def _digits() -> Dataset:
 
 
 def _from_torchvision(name: str, folder: Path, *, fetch: bool) -> Dataset:
-    """torchvision's copy of a data set in ``folder``, fetched first if it is not there."""
     from clusterability.base.torchvision import import_torchvision
 
     factory = getattr(import_torchvision().datasets, _DOWNLOADS[name][0])
-    train, test = (factory(folder, train=part, download=fetch) for part in (True, False))
-    x_train, x_test = (np.asarray(part.data, dtype=np.uint8) for part in (train, test))
-    y_train, y_test = (np.asarray(part.targets, dtype=np.int64) for part in (train, test))
-    return Dataset(name, x_train, y_train, x_test, y_test)
+    parts = [factory(folder, train=train, download=fetch) for train in (True, False)]
+    arrays = [(np.asarray(part.data, np.uint8), np.asarray(part.targets, np.int64)) for part in parts]
+    return Dataset(name, *arrays[0], *arrays[1])
