@@ -21,27 +21,26 @@ Examples = tuple[np.ndarray, np.ndarray]  # inputs (n, ...); their labels (n,), 
 def resized(images: np.ndarray, height: int, width: int) -> np.ndarray:
     """Images (n, rows, columns) scaled to (n, height, width) float32 as scikit-image's ``resize`` does it with
     anti-aliasing: a Gaussian of sd (factor − 1) / 2 along every axis that shrinks, then linear interpolation."""
-    factors = [images.shape[1] / height, images.shape[2] / width]
-    deviations = [0.0, *(max(0.0, (factor - 1) / 2) for factor in factors)]
+    factors = np.array([1, images.shape[1] / height, images.shape[2] / width])
+    deviations = np.maximum((factors - 1) / 2, 0)
     result = np.empty((len(images), height, width), dtype=np.float32)
     for start in range(0, len(images), _CHUNK):
         chunk = slice(start, start + _CHUNK)
         smooth = scipy.ndimage.gaussian_filter(images[chunk].astype(np.float32), deviations, mode="mirror")
-        scale = [1, *(1 / factor for factor in factors)]
-        scipy.ndimage.zoom(smooth, scale, order=1, mode="mirror", grid_mode=True, output=result[chunk])
+        scipy.ndimage.zoom(smooth, 1 / factors, order=1, mode="mirror", grid_mode=True, output=result[chunk])
     return result
 
 
-def as_bytes(images: np.ndarray) -> np.ndarray:
-    """Intensities between 0 and 255, rounded to uint8."""
-    return np.clip(np.rint(images), 0, 255).astype(np.uint8)
+def as_bytes(images: np.ndarray, maximum: int = 255) -> np.ndarray:
+    """Intensities rounded to uint8, from 0 to ``maximum``."""
+    return np.clip(np.rint(images), 0, maximum).astype(np.uint8)
 
 
 def half_width(split: str, source) -> Examples:
     """A set's images squeezed to half their width and stretched to its full range of intensities; its labels."""
     x, y = source.split(split)
     squeezed = resized(x, x.shape[1], x.shape[2] // 2)
-    return np.clip(np.rint(squeezed * (source.maximum / squeezed.max())), 0, source.maximum).astype(np.uint8), y
+    return as_bytes(squeezed * (source.maximum / squeezed.max()), source.maximum), y
 
 
 def grey_images(split: str, sources: Sequence, rng: np.random.Generator) -> Examples:
@@ -147,19 +146,16 @@ def polynomial_values(x: np.ndarray) -> np.ndarray:
     >>> polynomial_values(np.array([[2.0, 3.0]]))[0, [256, 1, 257]].tolist()
     [1.0, 36.0, 37.0]
     """
-    exponents = list(product(range(3), repeat=2))
-    monomials = np.stack([x[:, 0] ** a * x[:, 1] ** b for a, b in exponents], axis=1)
-    coefficients = np.array(list(product((0, 1), repeat=len(exponents))))
-    return monomials @ coefficients.T
+    monomials = np.stack([x[:, 0] ** a * x[:, 1] ** b for a, b in product(range(3), repeat=2)], axis=1)
+    return monomials @ np.array(list(product((0, 1), repeat=9))).T
 
 
 def polynomial_images(n: int, size: int = 28) -> tuple[np.ndarray, np.ndarray]:
     """Pictures (n, size, size) of uint8 of ``n`` polynomials over [−2, 2]² that are not constant, each from its
     least value, 0, to its largest, 255; and their numbers (n,), evenly spread. x₁ grows downwards."""
     axis = np.linspace(-2, 2, size)
-    values = polynomial_values(np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2))
+    values = polynomial_values(np.array(list(product(axis, repeat=2))))
     varied = np.flatnonzero(np.ptp(values, axis=0))
     chosen = varied[np.linspace(0, len(varied) - 1, n).astype(np.int64)]
-    images = values[:, chosen].T.reshape(n, size, size)
-    low, high = images.min(axis=(1, 2), keepdims=True), images.max(axis=(1, 2), keepdims=True)
-    return as_bytes(255 * (images - low) / (high - low)), chosen
+    above = (values - values.min(axis=0))[:, chosen]
+    return as_bytes(255 * above / above.max(axis=0)).T.reshape(n, size, size), chosen
