@@ -25,7 +25,6 @@ from clusterability.clustering.spectral import laplacian_eigenpairs
 from clusterability.graphs.graph import Graph, check_null_model
 
 _MORE_EIGENVALUES = 4  # than clusters, to see whether a gap follows the last one used
-_NEGLIGIBLE = 1e-8  # share of the volume
 
 
 @dataclass(frozen=True)
@@ -74,12 +73,12 @@ class Clusterability:
     @property
     def z(self) -> float:
         """NaN if there are no shuffles."""
-        return z_score(self.ncut, self.shuffled_ncuts) if len(self.shuffled_ncuts) else float("nan")
+        return z_score(self.ncut, self.shuffled_ncuts) if len(self.shuffled_ncuts) else math.nan
 
     @property
     def p(self) -> float:
         """NaN if there are no shuffles."""
-        return p_value(self.ncut, self.shuffled_ncuts) if len(self.shuffled_ncuts) else float("nan")
+        return p_value(self.ncut, self.shuffled_ncuts) if len(self.shuffled_ncuts) else math.nan
 
     @property
     def effective_clusters(self) -> float:
@@ -91,7 +90,7 @@ class Clusterability:
         """Number of clusters that hold less than 10⁻⁸ of the volume: of dead neurons.
 
         One costs 1 or nearly so where all its edges leave it, and nothing where it is cut off from the rest."""
-        return int((self.volume_shares < _NEGLIGIBLE).sum())
+        return int((self.volume_shares < 1e-8).sum())
 
     @property
     def in_out_ratio(self) -> float:
@@ -99,34 +98,13 @@ class Clusterability:
 
 
 def measure(
-    graph: Graph,
-    measurement: Measurement,
-    seed: int,
-    *,
-    workers: int = 1,
-    progress: Callable[[], None] | None = None,
+    graph: Graph, measurement: Measurement, seed: int, *, workers: int = 1, progress: Callable[[], None] | None = None
 ) -> Clusterability:
-    """Cluster a network's graph and its shuffles.
+    """Cluster a network's graph and its shuffles, on ``workers`` threads; ``progress`` is called after every one.
 
-    Isolated neurons are deleted first; then the weights are shuffled; then neurons that the shuffle
-    has isolated are deleted too (as released). Every clustering has a seed of its own, so the result
-    does not depend on ``workers``.
-
-    Parameters
-    ----------
-    graph : Graph
-    measurement : Measurement
-    seed : int
-        Of the k-means starts and the shuffles.
-    workers : int
-        Threads.
-    progress : callable, optional
-        Called after every clustering.
-
-    Raises
-    ------
-    InputError
-        More clusters than connected neurons.
+    Isolated neurons are deleted first; then the weights are shuffled; then neurons that the shuffle has isolated are
+    deleted too (as released). Every clustering has a seed of its own, made of ``seed``, so the result does not depend
+    on ``workers``. InputError for more clusters than connected neurons.
     """
     kept, present = graph.without_isolated()
     check_n_clusters(measurement.n_clusters, kept.n_vertices)
@@ -136,8 +114,8 @@ def measure(
         clustering_seed, shuffle_seed = seeds[index].spawn(2)
         candidate = kept
         if index:
-            rng = np.random.default_rng(shuffle_seed)
-            candidate, _ = kept.shuffled(measurement.null_model, rng).without_isolated()
+            shuffled = kept.shuffled(measurement.null_model, np.random.default_rng(shuffle_seed))
+            candidate, _ = shuffled.without_isolated()
         result = spectral_clustering(
             candidate, measurement.n_clusters, int(clustering_seed.generate_state(1)[0]),
             n_init=measurement.n_starts, n_eigenvectors=measurement.n_eigenvectors,
@@ -152,8 +130,7 @@ def measure(
         own, *others = pool.map(cluster, range(measurement.n_shuffles + 1))
         n_pairs = min(measurement.n_clusters + _MORE_EIGENVALUES, kept.n_vertices)
         eigenvalues, eigenvectors = laplacian_eigenpairs(kept, n_pairs)
-    n_layers = len(kept.layer_sizes)
-    n_early = sum(kept.layer_sizes[: n_layers - n_layers // 2])
+    n_early = sum(kept.layer_sizes[: (len(kept.layer_sizes) + 1) // 2])
     volumes, counts = shares(own.labels, kept.degree), shares(own.labels, np.ones(kept.n_vertices))
     order = np.argsort(-volumes, kind="stable")
     labels = np.full(graph.n_vertices, -1, dtype=np.int64)
