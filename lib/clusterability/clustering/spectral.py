@@ -6,7 +6,7 @@ eigenvalues are the largest ones of the normalized adjacency D^(−1/2) A D^(−
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import combinations_with_replacement, pairwise
 
 import numpy as np
 import scipy.linalg
@@ -30,10 +30,7 @@ def laplacian_eigenpairs(graph: Graph, n_pairs: int) -> tuple[np.ndarray, np.nda
     if (graph.degree <= 0).any():
         raise InputError("the graph has vertices of degree 0: delete them first")
     if graph.blocks is not None:
-        pairs = _bipartite_eigenpairs(graph, n_pairs)
-        if pairs is not None:
-            return pairs
-        graph = MatrixGraph(graph.adjacency)
+        return _bipartite_eigenpairs(graph, n_pairs) or _general_eigenpairs(MatrixGraph(graph.adjacency), n_pairs)
     return _general_eigenpairs(graph, n_pairs)
 
 
@@ -54,44 +51,33 @@ def _bipartite_eigenpairs(graph: Graph, n_pairs: int) -> tuple[np.ndarray, np.nd
     B Bᵀ, which is as small as the smaller side, v = Bᵀ u / σ: exact, and some forty times less work.
     """
     sizes = graph.layer_sizes
-    scales = graph.by_layer(1 / np.sqrt(graph.degree))
-    normalized = [
-        block * after[:, None] * before for block, (before, after) in zip(graph.blocks, pairwise(scales), strict=True)
-    ]
     parity = min((0, 1), key=lambda start: sum(sizes[start::2]))
-    inner, outer = list(range(parity, len(sizes), 2)), list(range(1 - parity, len(sizes), 2))
-
-    def coupling(a: int, b: int) -> np.ndarray:
-        """Normalized edge weights (size of layer a, size of layer b) between adjacent layers."""
-        return normalized[b] if a > b else normalized[a].T
-
-    offsets = dict(zip(inner, np.cumsum([0, *(sizes[i] for i in inner)]), strict=False))
-    n_inner = sum(sizes[i] for i in inner)
+    inner, outer, n_inner = range(parity, len(sizes), 2), range(1 - parity, len(sizes), 2), sum(sizes[parity::2])
     if n_pairs > n_inner:
         return None
-    neighbours = {middle: [n for n in (middle - 1, middle + 1) if 0 <= n < len(sizes)] for middle in outer}
+    coupling = {}  # normalized weights (size of layer a, size of layer b) between adjacent layers a and b
+    scales = graph.by_layer(1 / np.sqrt(graph.degree))
+    for layer, (before, after) in enumerate(pairwise(scales)):
+        coupling[layer + 1, layer] = graph.blocks[layer] * after[:, None] * before
+        coupling[layer, layer + 1] = coupling[layer + 1, layer].T
+    ends = np.cumsum([0, *sizes[parity::2]])
+    places = dict(zip(inner, map(slice, ends[:-1], ends[1:]), strict=True))
+    neighbours = {middle: [layer for layer in (middle - 1, middle + 1) if layer in inner] for middle in outer}
     # B Bᵀ couples two inner layers only through the outer layer between them.
     gram = np.zeros((n_inner, n_inner))
     for middle in outer:
-        for a in neighbours[middle]:
-            for b in neighbours[middle]:
-                rows = slice(offsets[a], offsets[a] + sizes[a])
-                columns = slice(offsets[b], offsets[b] + sizes[b])
-                if a >= b:  # the eigensolver reads the lower triangle
-                    gram[rows, columns] += coupling(a, middle) @ coupling(b, middle).T
-    squares, left = scipy.linalg.eigh(
-        gram, subset_by_index=[n_inner - n_pairs, n_inner - 1], check_finite=False, overwrite_a=True
-    )
+        for b, a in combinations_with_replacement(neighbours[middle], 2):  # the eigensolver reads the lower triangle
+            gram[places[a], places[b]] += coupling[a, middle] @ coupling[middle, b]
+    largest = [n_inner - n_pairs, n_inner - 1]
+    squares, left = scipy.linalg.eigh(gram, subset_by_index=largest, check_finite=False, overwrite_a=True)
     squares, left = squares[::-1], left[:, ::-1]
     if squares[-1] < _SMALLEST_SINGULAR_VALUE**2:
         return None
     singular = np.sqrt(squares)
-    parts: list[np.ndarray] = [np.empty(0)] * len(sizes)
-    for layer in inner:
-        parts[layer] = left[offsets[layer] : offsets[layer] + sizes[layer]]
+    parts = {layer: left[place] for layer, place in places.items()}
     for middle in outer:
-        parts[middle] = sum(coupling(a, middle).T @ parts[a] for a in neighbours[middle]) / singular
-    return np.maximum(1 - singular, 0), np.concatenate(parts) / np.sqrt(2)
+        parts[middle] = sum(coupling[middle, layer] @ parts[layer] for layer in neighbours[middle]) / singular
+    return np.maximum(1 - singular, 0), np.concatenate([parts[layer] for layer in range(len(sizes))]) / np.sqrt(2)
 
 
 def _general_eigenpairs(graph: Graph, n_pairs: int) -> tuple[np.ndarray, np.ndarray]:
