@@ -32,27 +32,11 @@ def spectral_clustering(
     n_eigenvectors: int | None = None,
     volume_epsilon: float = 0.0,
 ) -> Clustering:
-    """Normalized spectral clustering (Shi & Malik, 2000; von Luxburg, 2007, random-walk form).
+    """Normalized spectral clustering (Shi & Malik, 2000; von Luxburg, 2007, random-walk form) of a graph without
+    vertices of degree 0; InputError for fewer than 2 clusters, or more than there are vertices.
 
-    Parameters
-    ----------
-    graph : Graph
-        Without vertices of degree 0.
-    n_clusters : int
-    seed : int
-        Of the k-means starts.
-    n_init : int, optional
-        Number of k-means starts; see :func:`n_starts`.
-    n_eigenvectors : int, optional
-        Dimensions in which k-means clusters, the constant eigenvector included; by default as many
-        as there are clusters.
-    volume_epsilon : float
-        Of the n-cut that is returned, see :func:`ncut`; the labels do not depend on it.
-
-    Raises
-    ------
-    InputError
-        Fewer than 2 clusters, or more clusters than vertices.
+    k-means starts ``n_init`` times, by default :func:`n_starts`, in ``n_eigenvectors`` dimensions, by default as many
+    as there are clusters, the constant eigenvector included. The labels do not depend on ``volume_epsilon``.
 
     >>> from clusterability.graphs.layered import LayeredGraph
     >>> two_parts = LayeredGraph.of([np.kron(np.eye(2), np.ones((3, 3)))])
@@ -76,19 +60,10 @@ def check_n_clusters(n_clusters: int, n_vertices: int | None = None) -> None:
 
 
 def ncut(graph: Graph, labels: np.ndarray, volume_epsilon: float = 0.0) -> float:
-    """Normalized cut Σ_i W(X_i, not X_i) / (vol(X_i) + ε) of a partition, ε = 0 (C, section 2.2).
+    """Normalized cut Σ_i W(X_i, not X_i) / (vol(X_i) + ε) of a partition, with ε = 0 in the paper (C, section 2.2).
 
-    Parameters
-    ----------
-    graph : Graph
-    labels : ndarray (n_vertices,) of int, 0 or more
-    volume_epsilon : float
-        ε. The released experiments have 10⁻⁸ there, so that a cluster of still smaller volume is free.
-
-    Returns
-    -------
-    float
-        Between 0 and the number of clusters; clusters without vertices count nothing.
+    Labels (n_vertices,) of int are 0 or more; labels without vertices count nothing. The released experiments have
+    an ε of 10⁻⁸, so that a cluster of still smaller volume is free.
 
     >>> from clusterability.graphs.graph import MatrixGraph
     >>> tiny = MatrixGraph.of(np.array([[0, 1e-12, 0], [1e-12, 0, 1], [0, 1, 0]]))
@@ -96,11 +71,8 @@ def ncut(graph: Graph, labels: np.ndarray, volume_epsilon: float = 0.0) -> float
     [1.0, 0.0]
     """
     n_clusters = int(labels.max()) + 1
-    one_hot = np.zeros((len(labels), n_clusters))
-    one_hot[np.arange(len(labels)), labels] = 1
-    volume, within = np.bincount(labels, graph.degree, n_clusters), graph.within(one_hot)
-    occupied = volume > 0
-    within, volume = within[occupied], volume[occupied]
+    volume, within = np.bincount(labels, graph.degree, n_clusters), graph.within(np.eye(n_clusters)[labels])
+    volume, within = volume[volume > 0], within[volume > 0]
     return float((np.maximum(1 - within / volume, 0) * (volume / (volume + volume_epsilon))).sum())
 
 
