@@ -25,30 +25,13 @@ _SMALLEST_SHARE = 1e-4
 
 
 def kmeans(points: np.ndarray, n_clusters: int, n_init: int, seed: int) -> tuple[np.ndarray, float]:
-    """Cluster points by k-means and return the start of least inertia.
+    """Labels (n,) of int64 of points (n, d) by the best of ``n_init`` starts of k-means, and its inertia: the sum of
+    squared distances of the points to the mean of their cluster.
 
-    Starts, stopping rule and tolerance are those of scikit-learn's ``KMeans``: greedy k-means++
-    (Arthur & Vassilvitskii, 2007) with 2 + ⌊ln k⌋ candidates a centre.
-
-    Parameters
-    ----------
-    points : ndarray (n, d) of float
-    n_clusters : int
-    n_init : int
-        Number of starts.
-    seed : int
-
-    Returns
-    -------
-    labels : ndarray (n,) of int64, in 0 ... n_clusters − 1
-        Numbered in the order in which clusters appear, so that equal partitions have equal labels.
-    inertia : float
-        Sum of squared distances of the points to the mean of their cluster.
-
-    Raises
-    ------
-    InputError
-        Fewer than one cluster or start, more clusters than points, or points that are not finite.
+    Starts, stopping rule and tolerance are those of scikit-learn's ``KMeans``: greedy k-means++ (Arthur &
+    Vassilvitskii, 2007) with 2 + ⌊ln k⌋ candidates a centre. Clusters are numbered in the order in which they appear,
+    so that equal partitions have equal labels. InputError for fewer than one cluster or start, more clusters than
+    points, or points that are not finite.
 
     >>> labels, inertia = kmeans(np.array([[0.0], [0.2], [5.0], [5.2]]), 2, n_init=3, seed=0)
     >>> labels.tolist(), round(inertia, 6)
