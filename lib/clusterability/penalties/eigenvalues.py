@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,8 +32,7 @@ _TOLERANCE = 0.003
 _MOST_STEPS = 4  # of LOBPCG, before the exact solver is asked
 
 
-@dataclass
-class Basis:
+class Basis(NamedTuple):
     """Where the next search for eigenvectors starts; both tensors are (N, n_inner, k + 1)."""
 
     vectors: Tensor  # orthonormal columns on the layers of one parity, see :func:`smallest_eigenpairs`
@@ -51,17 +52,16 @@ class Eigenpairs:
 def smallest_eigenpairs(
     weights: Sequence[Tensor], n_eigenvalues: int, *, offset: float = 0.0, start: Basis | None = None
 ) -> Eigenpairs:
-    """The smallest eigenvalues of every network's graph, the trivial one left out.
+    """The smallest eigenvalues of every network's graph, the trivial one left out, of weights (N, out, in).
 
-    Odd layers are joined to even layers only, so the eigenvalues are 1 − σ with σ the singular values
-    of the normalized weights between odd and even layers. They are found on the side with fewer
-    neurons: exactly, or, given the ``start`` of a moment ago, by LOBPCG (Knyazev, 2001). Weights change
-    so slowly in training that one of its steps a training step is nearly always enough.
+    Odd layers are joined to even layers only, so the eigenvalues are 1 − σ with σ the singular values of the
+    normalized weights between odd and even layers. They are found on the side with fewer neurons: exactly, or, given
+    the ``start`` of a moment ago, by LOBPCG (Knyazev, 2001). Weights change so slowly in training that one of its
+    steps a training step is nearly always enough.
 
-    Weights are (N, out, in). ``offset``, in mean degrees, is added to every degree: small groups of neurons then
-    cost nearly as much when they are cut off as when they are not (regularized spectral clustering: Chaudhuri,
-    Chung & Tsiatas, 2012; Zhang & Rohe, 2018); 0: the papers' Laplacian. InputError for fewer than one eigenvalue,
-    or more than the graph has below 1.
+    ``offset``, in mean degrees, is added to every degree: small groups of neurons then cost nearly as much when they
+    are cut off as when they are not (regularized spectral clustering: Chaudhuri, Chung & Tsiatas, 2012; Zhang & Rohe,
+    2018); 0: the papers' Laplacian. InputError for fewer than one eigenvalue, or more than the graph has below 1.
 
     >>> [weights] = [torch.block_diag(torch.ones(2, 2), torch.ones(2, 2))]
     >>> smallest_eigenpairs([weights[None]], 1).values.round(decimals=4).abs().tolist()
@@ -69,8 +69,9 @@ def smallest_eigenpairs(
     """
     sizes = [weights[0].shape[2], *(weight.shape[1] for weight in weights)]
     parity = min((0, 1), key=lambda first: sum(sizes[first::2]))
-    inner = range(parity, len(sizes), 2)
-    n_inner = sum(sizes[layer] for layer in inner)
+    ends = accumulate(sizes[parity::2], initial=0)
+    places = {layer: slice(*place) for layer, place in zip(range(parity, len(sizes), 2), pairwise(ends), strict=True)}
+    n_inner = sum(sizes[parity::2])
     if not 1 <= n_eigenvalues < n_inner:
         raise InputError(
             f"{n_eigenvalues} eigenvalues asked of layers of {', '.join(map(str, sizes))} neurons: "
@@ -83,22 +84,19 @@ def smallest_eigenpairs(
         degrees = [torch.where(degree > 0, degree + offset * mean[:, None], 0) for degree in degrees]
     scales = [degree.clamp_min(torch.finfo(degree.dtype).tiny).rsqrt() * (degree > 0) for degree in degrees]
     blocks = [
-        weight.abs() * scales[layer + 1][:, :, None] * scales[layer][:, None, :]
-        for layer, weight in enumerate(weights)
+        weight.abs() * after[:, :, None] * before[:, None, :]
+        for weight, (before, after) in zip(weights, pairwise(scales), strict=True)
     ]
-    gram = _gram(blocks, sizes, inner)
+    gram = _gram(blocks, places, n_inner)
     squares, basis = _exact(gram, n_eigenvalues + 1) if start is None else _followed(gram, start)
     singular = squares.clamp(0, 1).sqrt()[:, 1:]
-    parts: list[Tensor] = [torch.empty(0)] * len(sizes)
-    on_inner = basis.vectors[:, :, 1:].split([sizes[layer] for layer in inner], dim=1)
-    for layer, part in zip(inner, on_inner, strict=True):
-        parts[layer] = part
+    parts = {layer: basis.vectors[:, place, 1:] for layer, place in places.items()}
     smallest = torch.finfo(singular.dtype).eps
     for layer in range(1 - parity, len(sizes), 2):
-        from_after = [blocks[layer].mT @ parts[layer + 1]] if layer + 1 < len(sizes) else []
+        from_after = [blocks[layer].mT @ parts[layer + 1]] if layer < len(blocks) else []
         from_before = [blocks[layer - 1] @ parts[layer - 1]] if layer else []
-        parts[layer] = sum([*from_after, *from_before]) / singular.clamp_min(smallest)[:, None]
-    scaled = [part * scale[:, :, None] / 2**0.5 for part, scale in zip(parts, scales, strict=True)]
+        parts[layer] = sum(from_after + from_before) / singular.clamp_min(smallest)[:, None]
+    scaled = [parts[layer] * scale[:, :, None] / 2**0.5 for layer, scale in enumerate(scales)]
     return Eigenpairs(1 - singular, scaled, basis, n_vertices)
 
 
@@ -124,23 +122,19 @@ def _degrees(weights: Sequence[Tensor]) -> list[Tensor]:
     return [out_of[0], *(a + b for a, b in zip(into[:-1], out_of[1:], strict=True)), into[-1]]
 
 
-def _gram(blocks: Sequence[Tensor], sizes: Sequence[int], inner: range) -> Tensor:
-    """B Bᵀ (N, n_inner, n_inner), where B joins the inner layers to the others."""
-    places, end = {}, 0
-    for layer in inner:
-        places[layer] = slice(end, end + sizes[layer])
-        end += sizes[layer]
-    gram = blocks[0].new_zeros(len(blocks[0]), end, end)
-    for layer in inner:
+def _gram(blocks: Sequence[Tensor], places: dict[int, slice], n_inner: int) -> Tensor:
+    """B Bᵀ (N, n_inner, n_inner), where B joins the inner layers, at their ``places``, to the others."""
+    gram = blocks[0].new_zeros(len(blocks[0]), n_inner, n_inner)
+    for layer, place in places.items():
         if layer:  # through the layer before, with itself
-            gram[:, places[layer], places[layer]] += linear(blocks[layer - 1], blocks[layer - 1])
+            gram[:, place, place] += linear(blocks[layer - 1], blocks[layer - 1])
         if layer < len(blocks):  # through the layer after, with itself and with the next inner layer
             onward = blocks[layer].mT.contiguous()
-            gram[:, places[layer], places[layer]] += linear(onward, onward)
+            gram[:, place, place] += linear(onward, onward)
             if layer + 1 < len(blocks):
                 both = linear(blocks[layer + 1], onward)
-                gram[:, places[layer + 2], places[layer]] = both
-                gram[:, places[layer], places[layer + 2]] = both.mT
+                gram[:, places[layer + 2], place] = both
+                gram[:, place, places[layer + 2]] = both.mT
     return gram
 
 
@@ -184,10 +178,8 @@ def _step(gram: Tensor, start: Basis) -> tuple[Tensor, Basis, Tensor]:
 
 def _chosen(first: Tensor, a: tuple[Tensor, Basis], b: tuple[Tensor, Basis]) -> tuple[Tensor, Basis]:
     """For every network ``a`` where ``first`` (N,) holds, else ``b``."""
-    vectors, step = (
-        torch.where(first[:, None, None], x, y) for x, y in ((a[1].vectors, b[1].vectors), (a[1].step, b[1].step))
-    )
-    return torch.where(first[:, None], a[0], b[0]), Basis(vectors, step)
+    basis = Basis(*(torch.where(first[:, None, None], x, y) for x, y in zip(a[1], b[1], strict=True)))
+    return torch.where(first[:, None], a[0], b[0]), basis
 
 
 def _unit(vectors: Tensor) -> Tensor:
