@@ -50,23 +50,15 @@ class ClusterabilityPenalty:
         self._basis: Basis | None = None
 
     def __call__(self, model: nn.Module | Sequence[Tensor]) -> Tensor:
-        """The penalty, a scalar between 0 and 1 that can be differentiated once by the weights.
+        """The penalty, a scalar between 0 and 1 that can be differentiated once: of a module whose ``nn.Linear``
+        layers are a chain in the order in which it lists them, or of their weights (out, in).
 
-        Parameters
-        ----------
-        model : nn.Module, or sequence of Tensor (out, in)
-            A chain of ``nn.Linear`` layers in the order in which the module lists them, or its weights.
-
-        Raises
-        ------
-        InputError
-            Weights that do not chain or are not finite, layers that are not linear, or more eigenvalues
-            than the layers allow.
+        InputError for weights that do not chain or are not finite, layers that are not linear, or more eigenvalues
+        than the layers allow.
         """
         weights = linear_weights(model) if isinstance(model, nn.Module) else list(model)
         _check_chain(weights)
-        inner = self._basis.vectors if self._basis is not None else None
-        if inner is not None and not _suits(inner, weights, self.n_eigenvalues):
+        if self._basis is not None and not _suits(self._basis.vectors, weights, self.n_eigenvalues):
             self._basis = None
         return _MeanEigenvalue.apply(self, *weights)
 
@@ -127,7 +119,6 @@ def _check_chain(weights: Sequence[Tensor]) -> None:
 def _suits(vectors: Tensor, weights: Sequence[Tensor], n_eigenvalues: int) -> bool:
     """Whether eigenvectors of the last call can start a search on these weights."""
     sizes = [weights[0].shape[1], *(weight.shape[0] for weight in weights)]
-    n_inner = min(sum(sizes[0::2]), sum(sizes[1::2]))
+    shape = (min(sum(sizes[0::2]), sum(sizes[1::2])), n_eigenvalues + 1)
     dtype = torch.float32 if weights[0].dtype.itemsize < 4 else weights[0].dtype
-    like = vectors.dtype == dtype and vectors.device == weights[0].device
-    return like and vectors.shape[1:] == (n_inner, n_eigenvalues + 1)
+    return (vectors.shape[1:], vectors.dtype, vectors.device) == (shape, dtype, weights[0].device)
