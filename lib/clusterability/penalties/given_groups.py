@@ -7,6 +7,7 @@ is given instead, the outputs spread over the groups, a low n-cut needs groups t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -19,15 +20,13 @@ def assigned_cut(weights: Sequence[Tensor], members: Sequence[Tensor]) -> tuple[
     −2 (V − I) / V², one between two groups the sum of their I / V²; times the weight's sign. ``members``
     (N, neurons, n_groups), a layer each, are 1 at every neuron's group, else 0. Groups without volume count nothing.
 
-    >>> joined = [torch.ones(1, 2, 2)]
     >>> apart = torch.eye(2)[None]
-    >>> assigned_cut(joined, [apart, apart])[0].tolist()
+    >>> assigned_cut([torch.ones(1, 2, 2)], [apart, apart])[0].tolist()
     [1.0]
     """
-    n_groups = members[0].shape[2]
-    volume = weights[0].new_zeros(len(weights[0]), n_groups)
+    volume = weights[0].new_zeros(len(weights[0]), members[0].shape[2])
     inside = torch.zeros_like(volume)
-    for weight, before, after in zip(weights, members[:-1], members[1:], strict=True):
+    for weight, (before, after) in zip(weights, pairwise(members), strict=True):
         between = after.mT @ weight.abs() @ before
         volume += between.sum(1) + between.sum(2)
         inside += 2 * between.diagonal(dim1=1, dim2=2)
@@ -39,6 +38,6 @@ def assigned_cut(weights: Sequence[Tensor], members: Sequence[Tensor]) -> tuple[
     table.diagonal(dim1=1, dim2=2).copy_(-2 * (volume - inside) / volume.square())
     gradients = [
         (after @ table @ before.mT).mul_(weight.sign())
-        for weight, before, after in zip(weights, members[:-1], members[1:], strict=True)
+        for weight, (before, after) in zip(weights, pairwise(members), strict=True)
     ]
     return ncut, gradients
