@@ -13,14 +13,7 @@ from threadpoolctl import threadpool_limits
 from clusterability.base.errors import InputError
 from clusterability.base.records import as_declared
 from clusterability.base.statistics import p_value, z_score
-from clusterability.clustering.ncut import (
-    Clustering,
-    check_n_clusters,
-    effective_number,
-    in_out_ratio,
-    shares,
-    spectral_clustering,
-)
+from clusterability.clustering.ncut import Clustering, check_n_clusters, in_out_ratio, shares, spectral_clustering
 from clusterability.clustering.spectral import laplacian_eigenpairs
 from clusterability.graphs.graph import Graph, check_null_model
 
@@ -82,8 +75,9 @@ class Clusterability:
 
     @property
     def effective_clusters(self) -> float:
-        """Number of clusters of equal volume that are as diverse as these."""
-        return effective_number(self.volume_shares)
+        """Number of clusters of equal volume that are as diverse as these: the exponential of the shares' entropy."""
+        positive = self.volume_shares[self.volume_shares > 0]
+        return float(np.exp(-(positive * np.log(positive)).sum()))
 
     @property
     def negligible_clusters(self) -> int:

@@ -86,16 +86,6 @@ def shares(labels: np.ndarray, amounts: np.ndarray) -> np.ndarray:
     return sums / sums.sum()
 
 
-def effective_number(shares: np.ndarray) -> float:
-    """How many equal clusters are as diverse as these: the exponential of the entropy of the shares.
-
-    >>> round(effective_number(np.array([0.25, 0.25, 0.5, 0.0])), 4)
-    2.8284
-    """
-    positive = shares[shares > 0]
-    return float(np.exp(-(positive * np.log(positive)).sum()))
-
-
 def in_out_ratio(ncut: float, n_clusters: int) -> float:
     """Mean ratio of edge weight inside clusters to edge weight leaving them, (1 − n/k) / (2n/k).
 
