@@ -58,8 +58,6 @@ class ClusterabilityPenalty:
         """
         weights = linear_weights(model) if isinstance(model, nn.Module) else list(model)
         _check_chain(weights)
-        if self._basis is not None and not _suits(self._basis.vectors, weights, self.n_eigenvalues):
-            self._basis = None
         return _MeanEigenvalue.apply(self, *weights)
 
 
@@ -69,7 +67,8 @@ class _MeanEigenvalue(torch.autograd.Function):
     @staticmethod
     def forward(context, penalty: ClusterabilityPenalty, *weights: Tensor) -> Tensor:
         stacked = [weight[None].float() if weight.dtype.itemsize < 4 else weight[None] for weight in weights]
-        pairs = smallest_eigenpairs(stacked, penalty.n_eigenvalues, offset=penalty.offset, start=penalty._basis)
+        start = penalty._basis if penalty._basis and _suits(penalty._basis, stacked, penalty.n_eigenvalues) else None
+        pairs = smallest_eigenpairs(stacked, penalty.n_eigenvalues, offset=penalty.offset, start=start)
         penalty._basis = pairs.basis
         context.save_for_backward(*eigenvalue_gradient(stacked, pairs, offset=penalty.offset))
         context.dtypes = [weight.dtype for weight in weights]
@@ -116,9 +115,9 @@ def _check_chain(weights: Sequence[Tensor]) -> None:
             raise InputError(f"layer {layer} holds weights that are NaN or infinite")
 
 
-def _suits(vectors: Tensor, weights: Sequence[Tensor], n_eigenvalues: int) -> bool:
-    """Whether eigenvectors of the last call can start a search on these weights."""
-    sizes = [weights[0].shape[1], *(weight.shape[0] for weight in weights)]
-    shape = (min(sum(sizes[0::2]), sum(sizes[1::2])), n_eigenvalues + 1)
-    dtype = torch.float32 if weights[0].dtype.itemsize < 4 else weights[0].dtype
-    return (vectors.shape[1:], vectors.dtype, vectors.device) == (shape, dtype, weights[0].device)
+def _suits(basis: Basis, weights: Sequence[Tensor], n_eigenvalues: int) -> bool:
+    """Whether the last call's basis can start a search on these weights (1, out, in)."""
+    sizes = [weights[0].shape[2], *(weight.shape[1] for weight in weights)]
+    shape = (1, min(sum(sizes[0::2]), sum(sizes[1::2])), n_eigenvalues + 1)
+    like, last = weights[0], basis.vectors
+    return (last.shape, last.dtype, last.device) == (shape, like.dtype, like.device)
