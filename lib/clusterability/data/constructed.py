@@ -55,30 +55,21 @@ def small_images(split: str, sources: Sequence, rng: np.random.Generator) -> Exa
     return as_bytes(resized(x, 7, 7)), y
 
 
-def halves_same(split: str, sources: Sequence, rng: np.random.Generator) -> Examples:
-    """Every image beside another one of its class, both at half width; the label is that class."""
-    half, y = half_width(split, sources[0])
-    return np.concatenate([half, half[_partners(y, rng)]], axis=2), y
+def paired(*, same: bool, stacked: bool) -> Callable[..., Examples]:
+    """The maker of pairs of images: ``same``, every one with another one of its class, the label; else two random
+    ones, the label the sum of theirs modulo the classes. ``stacked`` as two channels (n, rows, columns, 2), else side
+    by side at half width."""
 
+    def make(split: str, sources: Sequence, rng: np.random.Generator) -> Examples:
+        x, y = sources[0].split(split) if stacked else half_width(split, sources[0])
+        if same:
+            first, second, label = np.arange(len(y)), _partners(y, rng), y
+        else:
+            first, second = rng.integers(len(y), size=(2, len(y)))
+            label = (y[first] + y[second]) % sources[0].n_outputs
+        return (np.stack if stacked else np.concatenate)([x[first], x[second]], axis=-1), label
 
-def halves_diff(split: str, sources: Sequence, rng: np.random.Generator) -> Examples:
-    """Two random images side by side, both at half width; the label is the sum of theirs modulo the classes."""
-    half, y = half_width(split, sources[0])
-    first, second = rng.integers(len(y), size=(2, len(y)))
-    return np.concatenate([half[first], half[second]], axis=2), (y[first] + y[second]) % sources[0].n_outputs
-
-
-def stacked_same(split: str, sources: Sequence, rng: np.random.Generator) -> Examples:
-    """Every image and another one of its class, as two channels (n, rows, columns, 2); the label is that class."""
-    x, y = sources[0].split(split)
-    return np.stack([x, x[_partners(y, rng)]], axis=-1), y
-
-
-def stacked_diff(split: str, sources: Sequence, rng: np.random.Generator) -> Examples:
-    """Two random images as two channels (n, rows, columns, 2); the label is the sum of theirs modulo the classes."""
-    x, y = sources[0].split(split)
-    first, second = rng.integers(len(y), size=(2, len(y)))
-    return np.stack([x[first], x[second]], axis=-1), (y[first] + y[second]) % sources[0].n_outputs
+    return make
 
 
 def _partners(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -88,6 +79,10 @@ def _partners(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         members = np.flatnonzero(y == label)
         partners[members] = rng.choice(members, len(members))
     return partners
+
+
+halves_same, halves_diff = (paired(same=same, stacked=False) for same in (True, False))
+stacked_same, stacked_diff = (paired(same=same, stacked=True) for same in (True, False))
 
 
 def mixed(split: str, sources: Sequence, rng: np.random.Generator) -> Examples:
