@@ -52,7 +52,8 @@ def _bipartite_eigenpairs(graph: Graph, n_pairs: int) -> tuple[np.ndarray, np.nd
     """
     sizes = graph.layer_sizes
     parity = min((0, 1), key=lambda start: sum(sizes[start::2]))
-    inner, outer, n_inner = range(parity, len(sizes), 2), range(1 - parity, len(sizes), 2), sum(sizes[parity::2])
+    inner, outer = range(parity, len(sizes), 2), range(1 - parity, len(sizes), 2)
+    n_inner = sum(sizes[parity::2])
     if n_pairs > n_inner:
         return None
     coupling = {}  # normalized weights (size of layer a, size of layer b) between adjacent layers a and b
