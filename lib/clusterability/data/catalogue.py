@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from math import isqrt
+from typing import Any
 
 import numpy as np
 
@@ -124,7 +125,7 @@ class Entry:
 ENTRIES: dict[str, Entry] = {}  # every data set by name
 
 
-def _add(name: str, *fields, **more) -> None:
+def _add(name: str, *fields: Any, **more: Any) -> None:
     ENTRIES[name] = Entry(name, *fields, **more)
 
 

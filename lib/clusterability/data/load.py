@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -44,7 +45,7 @@ def load(name: str) -> Dataset:
     """
     known = entry(name)
     if known.make is None:
-        return _found(name, fetch=True)
+        return cast(Dataset, _found(name, fetch=True))
     sources = [load(source) for source in known.sources]
     # The name seeds the generator: no two constructed sets share random numbers.
     rng = np.random.default_rng(np.frombuffer(name.encode(), dtype=np.uint8))
@@ -62,7 +63,8 @@ def fingerprint(name: str) -> str | None:
         states = [(place, place.stat()) for place in places if place.exists()]
         return _fingerprint(name, *((place, state.st_mtime_ns, state.st_size) for place, state in states))
     sources = [fingerprint(source) for source in entry(name).sources]
-    return None if None in sources else digest(_recipe(name, sources))
+    at_hand = [source for source in sources if source is not None]
+    return digest(_recipe(name, at_hand)) if len(at_hand) == len(sources) else None
 
 
 @lru_cache
@@ -123,7 +125,8 @@ def _from_npz(name: str, path: Path) -> Dataset:
     train, test = arrays["x_train"].shape[1:], arrays["x_test"].shape[1:]
     if train != test:
         raise InputError(f"{path} holds images of shape {train} in x_train but {test} in x_test")
-    return Dataset(name, **{key: arrays[key] for key in KEYS})
+    x_train, y_train, x_test, y_test = (arrays[key] for key in KEYS)
+    return Dataset(name, x_train, y_train, x_test, y_test)
 
 
 def _digits() -> Dataset:

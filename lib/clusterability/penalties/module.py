@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -65,7 +66,7 @@ class _MeanEigenvalue(torch.autograd.Function):
     """The penalty's value, and its closed derivative."""
 
     @staticmethod
-    def forward(context, penalty: ClusterabilityPenalty, *weights: Tensor) -> Tensor:
+    def forward(context: Any, penalty: ClusterabilityPenalty, *weights: Tensor) -> Tensor:
         stacked = [weight[None].float() if weight.dtype.itemsize < 4 else weight[None] for weight in weights]
         start = penalty._basis if penalty._basis and _suits(penalty._basis, stacked, penalty.n_eigenvalues) else None
         pairs = smallest_eigenpairs(stacked, penalty.n_eigenvalues, offset=penalty.offset, start=start)
@@ -77,7 +78,7 @@ class _MeanEigenvalue(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(context, outer: Tensor):
+    def backward(context: Any, outer: Tensor) -> tuple[Tensor | None, ...]:
         gradients = zip(context.saved_tensors, context.dtypes, strict=True)
         return None, *((outer * context.factor * gradient[0]).to(dtype) for gradient, dtype in gradients)
 
