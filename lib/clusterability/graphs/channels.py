@@ -42,16 +42,18 @@ class Connection:
 
     @property
     def entries(self) -> np.ndarray:
-        """The norms that exist, in one axis: what a null model permutes. Not a copy."""
+        """The norms that exist, in one axis: what a null model permutes."""
         return self.norms.data if scipy.sparse.issparse(self.norms) else self.norms.reshape(-1)
 
-    def with_entries(self, entries: np.ndarray) -> Connection:
-        """The same connection with other norms at the places of :attr:`entries`."""
-        if scipy.sparse.issparse(self.norms):
-            norms = scipy.sparse.csr_array((entries, self.norms.indices, self.norms.indptr), self.norms.shape)
-        else:
-            norms = entries.reshape(self.norms.shape)
-        return replace(self, norms=norms)
+    def shuffled(self, null_model: str, rng: np.random.Generator) -> Connection:
+        moved = replace(self, norms=self.norms.copy())
+        moved.entries[:] = permuted(self.entries, null_model, rng)
+        return moved
+
+    def among(self, kept: np.ndarray) -> Connection:
+        """What is left of it among some vertices, a boolean for every vertex, numbered anew."""
+        rows, numbers = kept[self.units], np.cumsum(kept) - 1
+        return Connection(numbers[self.units[rows]], self.norms[rows], self.reads[:, kept]).trimmed()
 
     def trimmed(self) -> Connection:
         """The same connection without the positions at which no vertex stands."""
@@ -106,55 +108,39 @@ class ChannelGraph(Graph):
         return one_way + one_way.T
 
     def components(self) -> np.ndarray:
-        ends, n_nodes = [], self.n_vertices  # nodes are the vertices, and the positions of every connection
+        vertices, positions = scipy.sparse.eye_array(self.n_vertices, format="csr"), []
         for connection in self.connections:
-            norms, n_positions = connection.norms, connection.norms.shape[1]
-            if not scipy.sparse.issparse(norms) and norms.size and norms.all():  # a star joins what all edges join
-                rows = np.append(np.arange(norms.shape[0]), np.zeros(n_positions, int))
-                columns = np.append(np.zeros(norms.shape[0], int), np.arange(n_positions))
-            else:
-                rows, columns = norms.nonzero()
-            positions, vertices = connection.reads.nonzero()
-            joined = (np.bincount(columns, minlength=n_positions) > 0)[positions]
-            ends.append((connection.units[rows], n_nodes + columns))
-            ends.append((n_nodes + positions[joined], vertices[joined]))
-            n_nodes += n_positions
-        first, second = (np.concatenate(side) for side in zip(*ends, strict=True))
-        pairs = scipy.sparse.coo_array((np.ones(len(first), bool), (first, second)), (n_nodes, n_nodes))
+            joined = connection.norms != 0
+            if isinstance(joined, np.ndarray) and joined.all():
+                joined[1:, 1:] = False  # a star joins what all edges join
+            used = joined.sum(axis=0) > 0
+            readers = vertices[:, connection.units] @ scipy.sparse.csr_array(joined[:, used])
+            positions.append(readers + connection.reads[used].T)
+        at = scipy.sparse.hstack(positions)  # positions are nodes too, joined to those who read and who stand there
+        pairs = scipy.sparse.block_array([[None, at], [at.T, None]])
         labels = scipy.sparse.csgraph.connected_components(pairs, directed=False)[1]
         return np.unique(labels[: self.n_vertices], return_inverse=True)[1]
 
     def shuffled(self, null_model: str, rng: np.random.Generator) -> ChannelGraph:
-        moved = (c.with_entries(permuted(c.entries, null_model, rng)) for c in self.connections)
-        return replace(self, connections=tuple(moved))
+        return replace(self, connections=tuple(c.shuffled(null_model, rng) for c in self.connections))
 
     def without_isolated(self) -> tuple[ChannelGraph, list[np.ndarray]]:
         kept = self.degree > 0
         present = self.by_layer(kept)
         if kept.all():
             return self, present
-        numbers, connections = np.cumsum(kept) - 1, []
-        for connection in self.connections:
-            rows = kept[connection.units]
-            left = Connection(numbers[connection.units[rows]], connection.norms[rows], connection.reads[:, kept])
-            connections.append(left.trimmed())
-        return ChannelGraph(self.layer_names, tuple(int(p.sum()) for p in present), tuple(connections)), present
+        connections = tuple(connection.among(kept) for connection in self.connections)
+        return ChannelGraph(self.layer_names, tuple(int(p.sum()) for p in present), connections), present
 
 
 def channel_graph(
     layers: Sequence[Layer], *, part: str | None = None, input_layer: bool | None = None, norm: str = "induced"
 ) -> ChannelGraph:
-    """The weight graph of a traced model.
+    """The weight graph of a part of a traced model; InputError if it has no such part, or one without edges.
 
-    Parameters
-    ----------
-    part : {"convolutional", "dense", "all"}, optional
-        Whose units are vertices; by default the convolutions', as in C, or all of a model without any.
-    input_layer : bool, optional
-        Whether the units that the part reads from outside are vertices too: the model's input, or the
-        convolutions before a dense part. By default only where there is no convolution.
-    norm : str
-        See :func:`kernel_norms`.
+    By default the convolutions are the vertices, as in C, or all layers of a model without any. With
+    ``input_layer`` so are the units that the part reads from outside, the model's input or the convolutions
+    before a dense part: by default where there is no convolution. For ``norm`` see :func:`kernel_norms`.
 
     >>> from torch import nn
     >>> from clusterability.graphs.tracing import trace
@@ -175,18 +161,17 @@ def channel_graph(
         raise InputError(f"the model has no {part} part: its layers are of the kinds {', '.join(sorted(kinds))}")
     outside = {source for index in inside for source in layers[index].sources} - set(inside) if input_layer else set()
     chosen = sorted({*inside, *outside})
-    sizes = [layers[index].n_units for index in chosen]
-    first = dict(zip(chosen, np.cumsum([0, *sizes]).tolist(), strict=False))
-    connections = []
-    for index in inside:
-        layer = layers[index]
-        if any(source in first for source in layer.sources):
-            units = first[index] + np.arange(layer.n_units)
-            # What is read from outside the part is no edge, nor to be shuffled among the edges.
-            connections.append(Connection(units, _norms(layer, norm), _reads(layer, first, sum(sizes))).trimmed())
+    names, sizes = zip(*((layers[index].name, layers[index].n_units) for index in chosen), strict=True)
+    vertices = dict(zip(chosen, np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1]), strict=True))
+    # What is read from outside the part is no edge, nor to be shuffled among the edges.
+    connections = tuple(
+        Connection(vertices[index], _norms(layers[index], norm), _reads(layers[index], vertices)).trimmed()
+        for index in inside
+        if not layers[index].sources.keys().isdisjoint(vertices)
+    )
     if not any(connection.entries.any() for connection in connections):
         raise InputError(f"the {part} part of the model has no edge: none of its layers reads another one of it")
-    graph = ChannelGraph(tuple(layers[index].name for index in chosen), tuple(sizes), tuple(connections))
+    graph = ChannelGraph(names, sizes, connections)
     with np.errstate(over="ignore"):
         if not np.isfinite(graph.degree.sum()):
             raise InputError("the model holds weights too large to be added up")
@@ -216,11 +201,11 @@ def kernel_norms(kernel: np.ndarray, norm: str = "induced") -> np.ndarray:
         exponent = np.frexp(sizes.max(behind, keepdims=True))[1]  # so that no square leaves the range of numbers
         squares = np.square(np.ldexp(sizes, -exponent)).sum(behind)
         return np.ldexp(np.sqrt(squares), exponent.reshape(squares.shape))
-    if norm == "induced" and kernel.ndim > 4:
+    if norm == "induced" and len(behind) > 2:
         raise InputError(
-            f"the induced norm is one of matrices, not of kernels with {kernel.ndim - 2} axes: choose another"
+            f"the induced norm is one of matrices, not of kernels with {len(behind)} axes: choose another"
         )
-    return sizes.sum(2).max(2) if norm == "induced" and kernel.ndim == 4 else sizes.sum(behind)
+    return sizes.sum(2).max(2) if norm == "induced" and len(behind) == 2 else sizes.sum(behind)
 
 
 def check_norm(norm: str) -> None:
@@ -229,14 +214,13 @@ def check_norm(norm: str) -> None:
         raise InputError(f"no kernel norm is called {norm!r}: choose from {', '.join(NORMS)}")
 
 
-def _reads(layer: Layer, first: dict[int, int], n_vertices: int) -> scipy.sparse.csr_array:
-    """Which vertices stand at each position of a layer, of the layers whose first vertices are given."""
-    read = [(units, first[source]) for source, units in layer.sources.items() if source in first]
-    positions = np.concatenate([np.flatnonzero(units >= 0) for units, _ in read])
-    vertices = np.concatenate([units[units >= 0] + start for units, start in read])
-    order = np.argsort(positions, kind="stable")  # a sum adds in the order of its terms
-    ends = np.searchsorted(positions[order], np.arange(len(read[0][0]) + 1))
-    return scipy.sparse.csr_array((np.ones(len(order)), vertices[order], ends), (len(ends) - 1, n_vertices))
+def _reads(layer: Layer, vertices: dict[int, np.ndarray]) -> scipy.sparse.csr_array:
+    """Which vertices stand at each position of a layer, those of the layers in ``vertices`` that it reads."""
+    terms = [np.where(at >= 0, vertices[i][at], -1) for i, at in layer.sources.items() if i in vertices]
+    standing = np.stack(terms, axis=1)  # (positions, terms): a sum adds in the order of its terms
+    ends = np.append(0, np.cumsum(np.sum(standing >= 0, axis=1)))
+    n_vertices = sum(map(len, vertices.values()))
+    return scipy.sparse.csr_array((np.ones(ends[-1]), standing[standing >= 0], ends), (len(standing), n_vertices))
 
 
 def _norms(layer: Layer, norm: str) -> np.ndarray | scipy.sparse.csr_array:
