@@ -108,16 +108,18 @@ class ChannelGraph(Graph):
         return one_way + one_way.T
 
     def components(self) -> np.ndarray:
-        vertices, positions = scipy.sparse.eye_array(self.n_vertices, format="csr"), []
+        ends, n_nodes = [], self.n_vertices  # nodes are the vertices, and the positions of every connection
         for connection in self.connections:
             joined = connection.norms != 0
             if isinstance(joined, np.ndarray) and joined.all():
                 joined[1:, 1:] = False  # a star joins what all edges join
-            used = joined.sum(axis=0) > 0
-            readers = vertices[:, connection.units] @ scipy.sparse.csr_array(joined[:, used])
-            positions.append(readers + connection.reads[used].T)
-        at = scipy.sparse.hstack(positions)  # positions are nodes too, joined to those who read and who stand there
-        pairs = scipy.sparse.block_array([[None, at], [at.T, None]])
+            rows, columns = joined.nonzero()
+            positions, vertices = connection.reads.nonzero()
+            used = np.isin(positions, columns)
+            ends += [(connection.units[rows], n_nodes + columns), (n_nodes + positions[used], vertices[used])]
+            n_nodes += joined.shape[1]
+        first, second = np.concatenate(ends, axis=1)
+        pairs = scipy.sparse.coo_array((np.ones(len(first), bool), (first, second)), (n_nodes, n_nodes))
         labels = scipy.sparse.csgraph.connected_components(pairs, directed=False)[1]
         return np.unique(labels[: self.n_vertices], return_inverse=True)[1]
 
@@ -229,17 +231,14 @@ def _norms(layer: Layer, norm: str) -> np.ndarray | scipy.sparse.csr_array:
         norms = kernel_norms(layer.kernel, norm)
     except InputError as failure:
         raise InputError(f"layer {layer.name!r}: {failure}") from failure
-    scales = [scale for scale in (layer.unit_scale, layer.position_scale) if scale is not None]
     if not np.isfinite(norms).all():
         raise InputError(f"layer {layer.name!r} holds weights that are NaN or infinite")
-    if not all(np.isfinite(scale).all() for scale in scales):
+    if not (np.isfinite(layer.unit_scale).all() and np.isfinite(layer.position_scale).all()):
         raise InputError(f"layer {layer.name!r} meets a batch normalization that is NaN or infinite")
     n_units, per_group = norms.shape
     group = np.arange(n_units) // (n_units // layer.groups)
-    if layer.unit_scale is not None:
-        norms = norms * layer.unit_scale[:, None]
-    if layer.position_scale is not None:
-        norms = norms * layer.position_scale.reshape(layer.groups, per_group)[group]
+    norms *= layer.unit_scale[:, None]
+    norms *= layer.position_scale.reshape(layer.groups, per_group)[group]
     if layer.groups == 1:
         return norms
     columns = group[:, None] * per_group + np.arange(per_group)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 from torch import fx, nn
-from torch.nn import functional
+from torch.nn import functional as F
 from torch.utils import _pytree as pytree
 
 from clusterability.base.errors import InputError, reason
@@ -29,38 +29,30 @@ _BATCH = 2  # examples on which shapes are found: of one, squeezing would lose t
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _NORMALIZATIONS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-# Operations on every channel by itself, as modules, functions and methods of tensors.
+# Operations on every channel by itself, as modules, and as functions and methods of tensors.
 _TRANSPARENT_MODULES = (
-    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid,
-    nn.Sigmoid, nn.Tanh, nn.Softplus, nn.Softmax, nn.LogSoftmax, nn.Identity, nn.Mish, nn.SELU, nn.CELU, nn.Softsign,
-    nn.PReLU,
-    nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout,
-    nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d,
-    nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d,
-    nn.Upsample, nn.ZeroPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.ConstantPad2d,
+    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Hardtanh,
+    nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.Tanh, nn.Softplus, nn.Softsign, nn.Softmax, nn.LogSoftmax,
+    nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.Upsample,
+    nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d, nn.AdaptiveAvgPool1d,
+    nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d,
+    nn.ZeroPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.ConstantPad2d,
 )  # fmt: skip
-_TRANSPARENT_FUNCTIONS = {
-    functional.relu, functional.relu6, functional.leaky_relu, functional.elu, functional.gelu, functional.silu,
-    functional.hardtanh, functional.hardswish, functional.softplus, functional.softmax, functional.log_softmax,
-    functional.sigmoid, functional.tanh, torch.relu, torch.sigmoid, torch.tanh, torch.softmax, torch.log_softmax,
-    functional.mish, functional.selu, functional.hardsigmoid, functional.relu_, torch.relu_,
-    functional.dropout, functional.dropout2d, functional.pad, functional.interpolate,
-    functional.max_pool1d, functional.avg_pool1d,
-    functional.max_pool2d, functional.avg_pool2d, functional.adaptive_avg_pool2d, functional.adaptive_max_pool2d,
-    torch.neg, torch.clamp, operator.neg,
-}  # fmt: skip
-_TRANSPARENT_METHODS = {
-    "relu", "relu_", "sigmoid", "tanh", "softmax", "log_softmax", "clamp", "contiguous", "clone", "float", "detach",
-    "to",
-}  # fmt: skip
-
 _IN_PLACE = {operator.iadd, "add_"}
 _ADDITIONS = {operator.add, torch.add, "add"} | _IN_PLACE
 _FACTORS = {operator.mul, operator.imul, operator.truediv, torch.mul, torch.div, "mul", "div"}
-_BY_CONSTANTS = _FACTORS | {operator.sub, torch.sub, "sub"}
+_TRANSPARENT = _FACTORS | {
+    F.relu, F.relu_, F.relu6, F.leaky_relu, F.elu, F.selu, F.gelu, F.silu, F.mish, F.hardtanh, F.hardswish,
+    F.hardsigmoid, F.sigmoid, F.tanh, F.softplus, F.softmax, F.log_softmax, F.dropout, F.dropout2d, F.pad,
+    F.interpolate, F.max_pool1d, F.max_pool2d, F.avg_pool1d, F.avg_pool2d, F.adaptive_avg_pool2d,
+    F.adaptive_max_pool2d, torch.relu, torch.relu_, torch.sigmoid, torch.tanh, torch.softmax, torch.log_softmax,
+    torch.neg, torch.clamp, torch.sub, operator.sub, operator.neg, "sub", "relu", "relu_", "sigmoid", "tanh",
+    "softmax", "log_softmax", "clamp", "contiguous", "clone", "float", "detach", "to",
+}  # fmt: skip
 _CONCATENATIONS = {torch.cat, torch.concat}
 _MEANS = {torch.mean, "mean"}
 _FLATTENINGS = {torch.flatten, torch.reshape, torch.squeeze, "flatten", "view", "reshape", "squeeze"}
+_INDEXINGS = {operator.getitem, torch.unsqueeze, "unsqueeze"}
 
 
 @dataclass
@@ -76,7 +68,7 @@ class Layer:
     groups: int = 1  # of equally many units that read equally many positions, each group its own
     # For every layer that is read, by index, which of its units stands at each position; −1: none.
     sources: dict[int, np.ndarray] = field(default_factory=dict)
-    # What the batch normalization behind a unit, or before a position, multiplies its weights by.
+    # What batch normalizations behind a unit, and before a position, multiply its weights by. None for the input.
     unit_scale: np.ndarray | None = None
     position_scale: np.ndarray | None = None
 
@@ -86,29 +78,22 @@ class _Flow:
     """A tensor on its way: which units stand at its channels' positions."""
 
     sources: dict[int, np.ndarray]
-    n_positions: int
+    scale: np.ndarray  # (positions,): what normalizations of several layers' units leave to those who read them
     area: tuple[int, ...] = ()  # the shape behind a channel that flattening has put into the channels' axis
-    scale: np.ndarray | None = None  # what a normalization of several layers' units leaves to those who read them
     lost: bool = False  # whether the channels' axis has been indexed away
+
+    @property
+    def n_positions(self) -> int:
+        return len(self.scale)
 
 
 def trace(model: nn.Module, input_shape: tuple[int, ...], *, fold_normalization: bool = True) -> list[Layer]:
     """The weighted layers of a model, as it runs in evaluation, in the order in which they run, the input first.
 
-    Parameters
-    ----------
-    input_shape : tuple of int
-        Of one example: (channels, height, width), or (features,).
-    fold_normalization : bool
-        Multiply weights by |γ| / sqrt(σ² + ε) of the batch normalization behind them (C, appendix). One
-        that several layers' units reach, after a sum or a concatenation, multiplies the weights that
-        read it.
-
-    Raises
-    ------
-    InputError
-        A model that cannot be traced or run, or has an operation that is not understood: named with the
-        path of its module.
+    The input's shape is that of one example: (channels, height, width), or (features,). Folding multiplies
+    weights by |γ| / sqrt(σ² + ε) of the batch normalization behind them (C, appendix); one that several
+    layers' units reach, after a sum or a concatenation, multiplies the weights that read it. InputError: the
+    model cannot be traced or run, or has an operation that is not understood, named with its module's path.
 
     >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 6 * 6, 10))
     >>> [(layer.name, layer.n_units) for layer in trace(model, (3, 8, 8))]
@@ -119,7 +104,9 @@ def trace(model: nn.Module, input_shape: tuple[int, ...], *, fold_normalization:
     # A single layer would be traced into its inner operations.
     whole = nn.Sequential(model) if fx.Tracer().is_leaf_module(model, "") else model
     try:
-        traced = fx.symbolic_trace(whole, concrete_args=_defaults(whole))
+        arguments = inspect.signature(whole.forward).parameters.items()
+        defaults = {name: argument.default for name, argument in arguments if argument.default is not argument.empty}
+        traced = fx.symbolic_trace(whole, concrete_args=defaults)
         shapes = _shapes(traced, tuple(input_shape))
     except Exception as failure:  # whatever a user's forward raises
         raise InputError(
@@ -128,7 +115,7 @@ def trace(model: nn.Module, input_shape: tuple[int, ...], *, fold_normalization:
     finally:
         for module, was_training in training.items():
             module.training = was_training
-    walk = _Walk(traced, shapes, tuple(input_shape), fold_normalization)
+    walk = _Walk(traced, shapes, input_shape[0], fold_normalization)
     for node in traced.graph.nodes:
         walk.visit(node)
     if len(walk.layers) == 1:
@@ -170,12 +157,6 @@ class _Shapes(fx.Interpreter):
         return given
 
 
-def _defaults(module: nn.Module) -> dict:
-    """The arguments of a model's forward that need not be given."""
-    parameters = inspect.signature(module.forward).parameters.values()
-    return {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
-
-
 def _input(node: fx.Node):
     """The first argument, however it is given."""
     return node.args[0] if node.args else node.kwargs.get("input", node.kwargs.get("tensors"))
@@ -189,12 +170,12 @@ def _axis(node: fx.Node, default=None):
 class _Walk:
     """Follows the data through a traced graph, node by node."""
 
-    def __init__(self, traced: fx.GraphModule, shapes: dict, input_shape: tuple[int, ...], fold: bool) -> None:
-        self.modules, self.shapes = dict(traced.named_modules()), shapes
-        self.input_shape, self.fold = input_shape, fold
-        self.layers = [Layer("input", "input", input_shape[0])]
+    def __init__(self, traced: fx.GraphModule, shapes: dict[fx.Node, _Shape], n_channels: int, fold: bool) -> None:
+        self.modules, self.shapes, self.fold = dict(traced.named_modules()), shapes, fold
+        self.channels = np.arange(n_channels)
+        self.layers = [Layer("input", "input", n_channels)]
         self.flows: dict[fx.Node, _Flow] = {}
-        self.layer_at: dict[fx.Node, int] = {}
+        self.layer_at: dict[fx.Node, Layer] = {}
         # How the input was flattened, and the nodes in which its channels still stand as they were.
         self.flattening: tuple | None = None
         self.as_channels: set[fx.Node] = set()
@@ -202,8 +183,7 @@ class _Walk:
     def visit(self, node: fx.Node) -> None:
         if node.op == "placeholder":
             if not self.flows:
-                self.flows[node] = _Flow({INPUT: np.arange(self.input_shape[0])}, self.input_shape[0])
-                self.layer_at[node] = INPUT
+                self.flows[node] = _Flow({INPUT: self.channels}, np.ones(len(self.channels)))
             elif not node.args:  # with a default, it has its value
                 raise InputError(f"the model has a second input, {node.target!r}: one is understood")
             return
@@ -250,30 +230,25 @@ class _Walk:
         raise self._unknown(node, f"a {type(module).__name__}")
 
     def _function(self, node: fx.Node) -> _Flow:
-        target = node.target
+        target, flows = node.target, [self.flows[source] for source in node.all_input_nodes if source in self.flows]
         if target in _CONCATENATIONS:
             return self._concatenation(node)
-        flows = [self.flows[source] for source in node.all_input_nodes if source in self.flows]
         if target in _ADDITIONS:
             return self._sum(node, flows)
         if target in _FACTORS:
             factors = [self.shapes[a] for a in node.all_input_nodes if a not in self.flows]
             if any(math.prod(shape or ()) > 1 for shape in factors) and set(flows[0].sources) != {INPUT}:
                 raise self._unknown(node, "a factor of its own for every channel")
-        if target is functional.pad:
-            n_behind = len(self.shapes[_input(node)]) - 2
-            if len(_axis(node, node.kwargs.get("pad"))) > 2 * n_behind:
-                raise self._unknown(node, "padding of the channels' axis")
+        if target is F.pad and len(_axis(node, node.kwargs.get("pad"))) > 2 * len(self.shapes[_input(node)][2:]):
+            raise self._unknown(node, "padding of the channels' axis")
         if len(flows) == 1 or (target in _FACTORS and all(flow is flows[0] for flow in flows)):
-            if target in _BY_CONSTANTS or target in (
-                _TRANSPARENT_METHODS if node.op == "call_method" else _TRANSPARENT_FUNCTIONS
-            ):
+            if target in _TRANSPARENT:
                 return flows[0]
             if target in _MEANS:
                 return self._mean(node, flows[0])
             if target in _FLATTENINGS:
                 return self._flattened(node, flows[0])
-            if target is operator.getitem or target in (torch.unsqueeze, "unsqueeze"):
+            if target in _INDEXINGS:
                 return self._indexed(node, flows[0])
         raise self._unknown(node, f"the operation {getattr(target, '__name__', target)!r}")
 
@@ -285,12 +260,11 @@ class _Walk:
     def _layer(self, node: fx.Node, kind: str, weight: torch.Tensor, flow: _Flow, groups: int = 1) -> _Flow:
         if any(layer.name == node.target for layer in self.layers):
             raise self._unknown(node, "a layer that is run twice")
-        exact = weight.detach() if weight.dtype == torch.float64 else weight.detach().float()
-        kernel = exact.cpu().numpy()
-        index, n_units = len(self.layers), len(kernel)
-        self.layers.append(Layer(node.target, kind, n_units, kernel, groups, flow.sources, position_scale=flow.scale))
-        self.layer_at[node] = index
-        return _Flow({index: np.arange(n_units)}, n_units)
+        kernel = weight.detach().to(torch.promote_types(weight.dtype, torch.float32)).cpu().numpy()
+        n = len(kernel)
+        self.layer_at[node] = Layer(node.target, kind, n, kernel, groups, flow.sources, np.ones(n), flow.scale)
+        self.layers.append(self.layer_at[node])
+        return _Flow({len(self.layers) - 1: np.arange(n)}, np.ones(n))
 
     def _normalization(self, node: fx.Node, module: nn.Module, flow: _Flow) -> _Flow:
         if flow.area:
@@ -301,18 +275,17 @@ class _Walk:
             raise self._unknown(node, "folding a batch normalization without running statistics (--no-fold)")
         gamma = torch.ones_like(module.running_var) if module.weight is None else module.weight
         scale = (gamma.detach().abs() / (module.running_var + module.eps).sqrt()).double().cpu().numpy()
-        behind = self._layer_behind(_input(node))
-        if behind is None:
-            return replace(flow, scale=scale if flow.scale is None else flow.scale * scale)
-        layer = self.layers[behind]
-        layer.unit_scale = scale if layer.unit_scale is None else layer.unit_scale * scale
+        layer = self._layer_behind(_input(node))
+        if layer is None:
+            return replace(flow, scale=flow.scale * scale)
+        layer.unit_scale *= scale
         return flow
 
-    def _layer_behind(self, node: fx.Node) -> int | None:
+    def _layer_behind(self, node: fx.Node) -> Layer | None:
         """The weighted layer whose units reach only this place, each by itself; None: there is none."""
-        while len(node.users) == 1:
+        while len(node.users) == 1 and node.op != "placeholder":
             if node in self.layer_at:
-                return self.layer_at[node] or None
+                return self.layer_at[node]
             before = _input(node)
             if self.flows.get(before) is not self.flows[node]:
                 return None
@@ -324,12 +297,11 @@ class _Walk:
         for flow in flows:
             if (flow.n_positions, flow.area, flow.lost) != (first.n_positions, first.area, False):
                 raise self._unknown(node, "a sum of tensors of different shapes")
-            if flow.scale is not None:
+            if (flow.scale != 1).any():
                 raise self._unknown(node, "a sum of what a batch normalization of several layers has scaled")
             for index, units in flow.sources.items():
-                if index in sources and not np.array_equal(sources[index], units):
+                if not np.array_equal(sources.setdefault(index, units), units):
                     raise self._unknown(node, "a sum of one layer's units in different orders")
-                sources[index] = units
         return first if len(sources) == len(first.sources) else replace(first, sources=sources)
 
     def _concatenation(self, node: fx.Node) -> _Flow:
@@ -337,16 +309,11 @@ class _Walk:
         flows = [self._read(node, part) for part in _input(node)]
         if axis not in (1, 1 - len(self.shapes[node])) or any(flow.area or flow.lost for flow in flows):
             raise self._unknown(node, f"a concatenation along axis {axis}")
-        ends = np.cumsum([0, *(flow.n_positions for flow in flows)])
-        sources: dict[int, np.ndarray] = {}
-        scale = np.ones(ends[-1])
-        for flow, start, end in zip(flows, ends[:-1], ends[1:], strict=True):
-            for index, units in flow.sources.items():
-                sources.setdefault(index, np.full(ends[-1], -1))[start:end] = units
-            if flow.scale is not None:
-                scale[start:end] = flow.scale
-        scaled = any(flow.scale is not None for flow in flows)
-        return _Flow(sources, int(ends[-1]), scale=scale if scaled else None)
+        sources = {
+            index: np.concatenate([flow.sources.get(index, np.full(flow.n_positions, -1)) for flow in flows])
+            for index in dict.fromkeys(index for flow in flows for index in flow.sources)
+        }
+        return _Flow(sources, np.concatenate([flow.scale for flow in flows]))
 
     def _mean(self, node: fx.Node, flow: _Flow) -> _Flow:
         axes = _axis(node)
@@ -364,18 +331,17 @@ class _Walk:
             raise self._unknown(node, f"what makes {after} of {before}")
         if list(flow.sources) != [INPUT]:
             return replace(flow, area=tuple(before[2:]))
-        if not np.array_equal(flow.sources[INPUT], np.arange(self.input_shape[0])):
+        if not np.array_equal(flow.sources[INPUT], self.channels):
             raise self._unknown(node, "flattening some of the input's channels, or one twice,")
         if self.flattening is None and any(INPUT in layer.sources for layer in self.layers):
             raise self._unknown(node, "an input that is read both as channels and flattened")
         if self.flattening not in (None, before):
             raise self._unknown(node, f"an input that is flattened from {self.flattening[1:]} and from {before[1:]}")
         self.flattening = before
-        n_channels = self.input_shape[0]
+        n_channels, n_pixels = len(self.channels), after[1]
         self.as_channels |= {n for n, f in self.flows.items() if f.n_positions == n_channels and INPUT in f.sources}
-        self.layers[INPUT].n_units = after[1]  # the pixels are the units
-        scale = None if flow.scale is None else np.repeat(flow.scale, after[1] // flow.n_positions)
-        return _Flow({INPUT: np.arange(after[1])}, after[1], scale=scale)
+        self.layers[INPUT].n_units = n_pixels  # the pixels are the units
+        return _Flow({INPUT: np.arange(n_pixels)}, np.repeat(flow.scale, n_pixels // n_channels))
 
     def _indexed(self, node: fx.Node, flow: _Flow) -> _Flow:
         """x[:, i], and unsqueeze(1) of that."""
@@ -387,7 +353,7 @@ class _Walk:
             what = "the index" if node.target is operator.getitem else "unsqueeze to axis"
             raise self._unknown(node, f"{what} {index}")
         sources = {layer: units[[index[1]]] for layer, units in flow.sources.items()}
-        return _Flow(sources, 1, scale=None if flow.scale is None else flow.scale[[index[1]]], lost=True)
+        return _Flow(sources, flow.scale[[index[1]]], lost=True)
 
     def _unknown(self, node: fx.Node, what: str) -> InputError:
         inside = [path for path in (node.meta.get("nn_module_stack") or {}) if path]
