@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -25,11 +26,10 @@ DEPENDENCIES = ("act as one", "earlier feeds later and others", "later has other
 
 
 def kind(n_neurons: int, layer_neurons: int, drop: float, significant: bool, p: float) -> str:
-    """Class of a sub-module by its lesion.
+    """Class of a sub-module by its lesion: "complete" if it is all of its layer, "small" up to :data:`SMALL` neurons.
 
-    "complete": all of its layer. "small": :data:`SMALL` neurons or fewer. "important": significant, and
-    the accuracy falls by :data:`DROP` or more. "prunable": every random lesion costs more, and the accuracy
-    falls by less. Only significant, or only falling: "sig-but-not-diff", "diff-but-not-sig".
+    Otherwise "important": significant, and the accuracy falls by :data:`DROP` or more; only significant, or only
+    falling: "sig-but-not-diff", "diff-but-not-sig". "prunable": neither, and every random lesion costs more.
 
     >>> kind(40, 250, drop=0.08, significant=True, p=0.0099)
     'important'
@@ -38,10 +38,9 @@ def kind(n_neurons: int, layer_neurons: int, drop: float, significant: bool, p: 
         return "complete"
     if n_neurons <= SMALL:
         return "small"
-    differs = drop >= DROP
     if significant:
-        return "important" if differs else "sig-but-not-diff"
-    if differs:
+        return "important" if drop >= DROP else "sig-but-not-diff"
+    if drop >= DROP:
         return "diff-but-not-sig"
     return "prunable" if p == 1 else "other"
 
@@ -64,12 +63,9 @@ def row_of(lesion: Lesion) -> dict[str, Any]:
 def classified(rows: pd.DataFrame) -> pd.DataFrame:
     """Lesion rows of many networks, or of one as :func:`row_of` gives them, with their classes.
 
-    Returns
-    -------
-    DataFrame
-        The same rows with ``share`` of the layer; ``drop``; ``kind`` by the released rule; ``q``, p
-        corrected for the number of sub-modules of the network by Benjamini & Hochberg's procedure; and
-        ``corrected_kind``, significant where q is at most :data:`CORRECTED_LEVEL`.
+    New columns: ``share`` of the layer; ``drop``; ``kind`` by the released rule; ``q``, p corrected for the
+    number of sub-modules of the network (Benjamini & Hochberg); ``corrected_kind``, significant where q is at
+    most :data:`CORRECTED_LEVEL`.
     """
     one_network = [column for column in NETWORK if column in rows] or (lambda _: 0)
     rows = rows.assign(
@@ -109,34 +105,25 @@ def chance(rows: pd.DataFrame, column: str = "kind") -> pd.DataFrame:
 
 
 def dependencies(pairs: pd.DataFrame, singles: pd.DataFrame) -> pd.DataFrame:
-    """How important sub-modules of one network depend on each other.
+    """How important sub-modules of one network depend on each other, of its rows of conditional lesions, and of
+    single ones as :func:`classified` gives them.
 
     X, in an earlier layer than Y, is important given Y if its lesion, once Y is silenced, passes the two
     tests that make it important by itself. Neither given the other: they act as one. X given Y only: X
     feeds Y and others. Y given X only: Y has other sources too. Both: nothing follows.
 
-    Parameters
-    ----------
-    pairs, singles : DataFrame
-        Rows of conditional lesions, and of single ones as :func:`classified` gives them, of the same network.
-
-    Returns
-    -------
-    DataFrame
-        ``earlier`` and ``later``, each a pair (layer, cluster); the extra accuracy lost by each given the
-        other, ``earlier_drop`` and ``later_drop``; ``dependency``, one of :data:`DEPENDENCIES`.
+    Columns: ``earlier`` and ``later``, each a pair (layer, cluster); the extra accuracy lost by each given the
+    other, ``earlier_drop`` and ``later_drop``; ``dependency``, one of :data:`DEPENDENCIES`.
     """
-    chosen = _important(singles)
-    important = list(zip(chosen["layer"], chosen["cluster"], strict=True))
+    modules, given = (zip(pairs[f"{of}layer"], pairs[f"{of}cluster"], strict=True) for of in ("", "given_"))
+    names = list(zip(modules, given, strict=True))
     drops = (pairs["given_accuracy"] - pairs["accuracy"]).round(10)
     matters = (drops >= DROP) & (pairs["released_p"] < LEVEL)
-    module, given = (zip(pairs[f"{of}layer"], pairs[f"{of}cluster"], strict=True) for of in ("", "given_"))
-    names = list(zip(module, given, strict=True))
     drop, matter = (dict(zip(names, column, strict=True)) for column in (drops, matters))
+    important = list(_important(singles)[["layer", "cluster"]].itertuples(index=False, name=None))
     lines = [
         (a, b, drop[a, b], drop[b, a], DEPENDENCIES[matter[a, b] + 2 * matter[b, a]])
-        for a in important
-        for b in important
+        for a, b in itertools.product(important, repeat=2)
         if a[0] < b[0]
     ]
     return pd.DataFrame(lines, columns=["earlier", "later", "earlier_drop", "later_drop", "dependency"])
