@@ -53,20 +53,8 @@ def single_lesions(
     network: LesionedNetwork, modules: Sequence[SubModule], n_controls: int, seed: int,
     *, workers: int = 1, progress: Callable[[float], None] | None = None,
 ) -> list[Lesion]:  # fmt: skip
-    """Every sub-module's lesion, in order; each has random numbers of its own.
-
-    Parameters
-    ----------
-    network : LesionedNetwork
-    modules : sequence of SubModule
-    n_controls : int
-        Random sets of neurons that each is compared with.
-    seed : int
-    workers : int
-        Threads.
-    progress : callable, optional
-        Called with every finished share of the work.
-    """
+    """Every sub-module's lesion, in order, beside ``n_controls`` random ones; each has random numbers of its own.
+    ``workers`` are threads; ``progress`` is called with every finished share of the work."""
     return list(_each(modules, lambda module, rng: lesion(network, module, n_controls, rng), seed, workers, progress))
 
 
@@ -74,11 +62,8 @@ def conditional_lesions(
     network: LesionedNetwork, modules: Sequence[SubModule], n_controls: int, seed: int,
     *, workers: int = 1, progress: Callable[[float], None] | None = None,
 ) -> Iterator[Lesion]:  # fmt: skip
-    """Every sub-module's lesion given each of those in other layers: the latter silenced, the former
-    compared with random sets.
-
-    Pairs within a layer are left out: nothing flows between them. Parameters as :func:`single_lesions`.
-    """
+    """Every sub-module's lesion given each of those in other layers, silenced for good; see :func:`single_lesions`.
+    Pairs within a layer are left out: nothing flows between them."""
 
     def of(given: SubModule, rng: np.random.Generator) -> list[Lesion]:
         silent = network.without(given)
@@ -109,13 +94,17 @@ def _each(
 def lesion(network: LesionedNetwork, module: SubModule, n_controls: int, rng: np.random.Generator) -> Lesion:
     """Lesion one sub-module, and so many random sets of neurons beside it."""
     width = network.weights[module.layer - 1].shape[1]
-    return _lesioned(network, module, random_sets(module, n_controls, width, rng))
+    silenced = np.zeros((2 + n_controls, width), bool)  # nothing, the sub-module, random sets
+    silenced[1, module.neurons] = True
+    silenced[2:] = random_sets(module, n_controls, width, rng)
+    by_class = network.class_accuracies(module.layer, silenced)
+    before, accuracy, *controls = network.accuracy_of(by_class)
+    return Lesion(module, float(before), float(accuracy), by_class[0] - by_class[1], np.array(controls))
 
 
 def lesion_beside(network: LesionedNetwork, module: SubModule, other: Lesion) -> Lesion:
     """Lesion a sub-module of the same layer and size as another's, beside the same random sets."""
-    width = network.weights[module.layer - 1].shape[1]
-    return replace(_lesioned(network, module, np.zeros((0, width), bool)), controls=other.controls)
+    return replace(lesion(network, module, 0, np.random.default_rng(0)), controls=other.controls)  # draws nothing
 
 
 def random_sets(module: SubModule, n_sets: int, width: int, rng: np.random.Generator) -> np.ndarray:
@@ -124,15 +113,6 @@ def random_sets(module: SubModule, n_sets: int, width: int, rng: np.random.Gener
     for row in silenced:
         row[rng.choice(module.candidates, len(module.neurons), replace=False)] = True
     return silenced
-
-
-def _lesioned(network: LesionedNetwork, module: SubModule, sets: np.ndarray) -> Lesion:
-    """The lesion of a sub-module, with the accuracies where other sets (n, neurons) are silenced instead."""
-    silenced = np.zeros((2, sets.shape[1]), bool)  # nothing, the sub-module
-    silenced[1, module.neurons] = True
-    by_class = network.class_accuracies(module.layer, np.concatenate([silenced, sets]))
-    before, accuracy, *controls = network.accuracy_of(by_class)
-    return Lesion(module, float(before), float(accuracy), by_class[0] - by_class[1], np.array(controls))
 
 
 def shuffled_labels(labels: Sequence[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
@@ -147,13 +127,10 @@ def cluster_accuracies(
     weights: Sequence[np.ndarray], biases: Sequence[np.ndarray], labels: Sequence[np.ndarray],
     x: np.ndarray, y: np.ndarray,
 ) -> np.ndarray:  # fmt: skip
-    """Accuracy (n_clusters,) with one cluster silenced in all hidden layers, for every cluster of ``labels`` as for
+    """Accuracy (n_clusters,) with one cluster silenced in all hidden layers, for every cluster of ``labels``, see
     :func:`sub_modules`; clusters without hidden neurons cost nothing."""
     network, modules = LesionedNetwork(weights, biases, x, y), sub_modules(labels)
     nothing = np.zeros((1, len(biases[0])), bool)
-    return np.array(
-        [
-            network.without(*(module for module in modules if module.cluster == cluster)).accuracies(1, nothing)[0]
-            for cluster in range(1 + max(int(own.max()) for own in labels))
-        ]
-    )
+    clusters = range(1 + max(int(own.max()) for own in labels))
+    silent = (network.without(*(module for module in modules if module.cluster == k)) for k in clusters)
+    return np.concatenate([left.accuracies(1, nothing) for left in silent])
