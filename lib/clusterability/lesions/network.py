@@ -32,12 +32,8 @@ class SubModule:
 
 
 def sub_modules(labels: Sequence[np.ndarray]) -> list[SubModule]:
-    """Every sub-module of a clustering, layer by layer.
-
-    Parameters
-    ----------
-    labels : sequence of ndarray of int
-        Cluster of every neuron, an array a layer, inputs and outputs included; −1 for isolated neurons.
+    """Every sub-module of a clustering, layer by layer. Labels are the clusters of all neurons, an array of int a
+    layer, inputs and outputs included; −1 for isolated neurons.
 
     >>> layers = [np.array([0, 1]), np.array([1, 0, 1, -1]), np.array([0])]
     >>> [(m.layer, m.cluster, m.neurons.tolist(), round(m.share, 3)) for m in sub_modules(layers)]
@@ -64,18 +60,8 @@ def check_fits(weights: Sequence[np.ndarray], n_inputs: int, n_classes: int) -> 
 class LesionedNetwork:
     """A ReLU network on examples, computed once up to any lesion; hidden neurons are silenced, many sets at a time.
 
-    Parameters
-    ----------
-    weights : sequence of ndarray (out, in)
-    biases : sequence of ndarray (out,)
-    x : ndarray (examples, in) of float32
-    y : ndarray (examples,) of int64
-    device : str
-
-    Raises
-    ------
-    InputError
-        A network that does not fit the examples, is without hidden layers, or leaves the range of single precision.
+    Weights are (out, in), biases (out,); x is (examples, in) of float32, y (examples,) of int64. InputError: the
+    network does not fit them, is without hidden layers, or leaves the range of single precision.
     """
 
     def __init__(
@@ -90,9 +76,7 @@ class LesionedNetwork:
         for weight, bias in zip(self.weights, self.biases, strict=True):
             self.sums.append(linear(self.activations[-1][None], weight, bias)[0])
             self.activations.append(self.sums[-1].relu())
-        vanished = any(
-            weight.any() and not single.any() for weight, single in zip(weights, self.weights, strict=True)
-        )
+        vanished = any(own.any() and not single.any() for own, single in zip(weights, self.weights, strict=True))
         if vanished or not self.sums[-1].isfinite().all():
             raise InputError(
                 "the network's weights or outputs are beyond single precision, in which lesions are scored: "
@@ -103,9 +87,7 @@ class LesionedNetwork:
 
     def without(self, *modules: SubModule) -> LesionedNetwork:
         """The network with the incoming weights and biases of sub-modules set to zero."""
-        weights, biases = (
-            [array[0].cpu().numpy().copy() for array in arrays] for arrays in (self.weights, self.biases)
-        )
+        weights, biases = ([own[0].cpu().numpy().copy() for own in layers] for layers in (self.weights, self.biases))
         for module in modules:
             weights[module.layer - 1][module.neurons] = 0
             biases[module.layer - 1][module.neurons] = 0
