@@ -52,20 +52,14 @@ class LayeredGraph(Graph):
 
     @property
     def adjacency(self) -> scipy.sparse.csr_array:
-        n_layers = len(self.layer_sizes)
-        grid: list[list] = [[None] * n_layers for _ in range(n_layers)]
-        for layer, size in enumerate(self.layer_sizes):  # the diagonal fixes every block's shape
-            grid[layer][layer] = scipy.sparse.coo_array((size, size))
-        for layer, block in enumerate(self.blocks):
-            grid[layer + 1][layer] = scipy.sparse.coo_array(block)
-            grid[layer][layer + 1] = scipy.sparse.coo_array(block.T)
-        return scipy.sparse.block_array(grid, format="csr")
+        first, *_, last = self.layer_sizes
+        none_before, none_behind = scipy.sparse.coo_array((first, 0)), scipy.sparse.coo_array((0, last))
+        below = scipy.sparse.block_diag([none_before, *self.blocks, none_behind], format="csr")
+        return below + below.T
 
     def within(self, one_hot: np.ndarray) -> np.ndarray:
-        result = np.zeros(one_hot.shape[1])
-        for block, (before, after) in zip(self.blocks, pairwise(self.by_layer(one_hot)), strict=True):
-            result += 2 * ((block @ before) * after).sum(axis=0)
-        return result
+        ends = zip(self.blocks, pairwise(self.by_layer(one_hot)), strict=True)
+        return sum(2 * ((block @ before) * after).sum(axis=0) for block, (before, after) in ends)
 
     def shuffled(self, null_model: str, rng: np.random.Generator) -> LayeredGraph:
         moved = (permuted(block.ravel(), null_model, rng).reshape(block.shape) for block in self.blocks)
