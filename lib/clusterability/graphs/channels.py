@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from clusterability.graphs.tracing import Layer
 
 NORMS = ("induced", "entrywise", "frobenius")
-PARTS = ("convolutional", "dense", "all")
+PARTS = {"convolutional": ("convolution",), "dense": ("linear",), "all": ("convolution", "linear")}  # kinds of layers
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ class Connection:
         return moved
 
     def among(self, kept: np.ndarray) -> Connection:
-        """What is left of it among some vertices, a boolean for every vertex, numbered anew."""
+        """What is left of it among some vertices (n_vertices,) of bool, numbered anew."""
         rows, numbers = kept[self.units], np.cumsum(kept) - 1
         return Connection(numbers[self.units[rows]], self.norms[rows], self.reads[:, kept]).trimmed()
 
@@ -126,13 +126,9 @@ class ChannelGraph(Graph):
     def shuffled(self, null_model: str, rng: np.random.Generator) -> ChannelGraph:
         return replace(self, connections=tuple(c.shuffled(null_model, rng) for c in self.connections))
 
-    def without_isolated(self) -> tuple[ChannelGraph, list[np.ndarray]]:
-        kept = self.degree > 0
-        present = self.by_layer(kept)
-        if kept.all():
-            return self, present
-        connections = tuple(connection.among(kept) for connection in self.connections)
-        return ChannelGraph(self.layer_names, tuple(int(p.sum()) for p in present), connections), present
+    def among(self, kept: np.ndarray) -> ChannelGraph:
+        sizes = tuple(int(layer.sum()) for layer in self.by_layer(kept))
+        return ChannelGraph(self.layer_names, sizes, tuple(c.among(kept) for c in self.connections))
 
 
 def channel_graph(
@@ -157,8 +153,7 @@ def channel_graph(
     convolutional = "convolution" in kinds
     part = part or ("convolutional" if convolutional else "all")
     input_layer = not convolutional if input_layer is None else input_layer
-    wanted = {"convolutional": ("convolution",), "dense": ("linear",), "all": ("convolution", "linear")}[part]
-    inside = [index for index, layer in enumerate(layers) if layer.kind in wanted]
+    inside = [index for index, layer in enumerate(layers) if layer.kind in PARTS[part]]
     if not inside:
         raise InputError(f"the model has no {part} part: its layers are of the kinds {', '.join(sorted(kinds))}")
     outside = {source for index in inside for source in layers[index].sources} - set(inside) if input_layer else set()

@@ -26,11 +26,14 @@ class Graph(Protocol):
 
     def shuffled(self, null_model: str, rng: np.random.Generator) -> Graph:
         """The graph with the weights of every matrix permuted within it, see :func:`permuted`."""
-        ...
+
+    def among(self, kept: np.ndarray) -> Graph:
+        """What is left of the graph among some vertices (n_vertices,) of bool."""
 
     def without_isolated(self) -> tuple[Graph, list[np.ndarray]]:
         """The graph without vertices of degree 0 (C, section 2.1), and which are left: a boolean array a layer."""
-        ...
+        kept = self.degree > 0
+        return self if kept.all() else self.among(kept), self.by_layer(kept)
 
     @property
     def n_vertices(self) -> int:
@@ -121,6 +124,5 @@ class MatrixGraph(Graph):
         adjacency[pairs] = adjacency.T[pairs] = permuted(adjacency[pairs], null_model, rng)
         return MatrixGraph(scipy.sparse.csr_array(adjacency))
 
-    def without_isolated(self) -> tuple[MatrixGraph, list[np.ndarray]]:
-        kept = self.degree > 0
-        return (self if kept.all() else MatrixGraph(self.adjacency[kept][:, kept])), [kept]
+    def among(self, kept: np.ndarray) -> MatrixGraph:
+        return MatrixGraph(self.adjacency[kept][:, kept])

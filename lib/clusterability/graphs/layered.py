@@ -65,12 +65,9 @@ class LayeredGraph(Graph):
         moved = (permuted(block.ravel(), null_model, rng).reshape(block.shape) for block in self.blocks)
         return LayeredGraph(tuple(moved))
 
-    def without_isolated(self) -> tuple[LayeredGraph, list[np.ndarray]]:
-        present = self.by_layer(self.degree > 0)
-        if all(layer.all() for layer in present):
-            return self, present
-        ends = zip(self.blocks, pairwise(present), strict=True)
-        return LayeredGraph(tuple(block[after][:, before] for block, (before, after) in ends)), present
+    def among(self, kept: np.ndarray) -> LayeredGraph:
+        ends = zip(self.blocks, pairwise(self.by_layer(kept)), strict=True)
+        return LayeredGraph(tuple(block[after][:, before] for block, (before, after) in ends))
 
 
 def check_matrices(matrices: Sequence[np.ndarray]) -> None:
