@@ -46,7 +46,7 @@ class Connection:
         return self.norms.data if scipy.sparse.issparse(self.norms) else self.norms.reshape(-1)
 
     def shuffled(self, null_model: str, rng: np.random.Generator) -> Connection:
-        moved = replace(self, norms=self.norms.copy())
+        moved = replace(self, norms=self.norms.copy())  # in one piece, so that its entries are no copy
         moved.entries[:] = permuted(self.entries, null_model, rng)
         return moved
 

@@ -352,8 +352,9 @@ class _Walk:
         if flow.lost or flow.area or not (is_channel and isinstance(index[1], int)):
             what = "the index" if node.target is operator.getitem else "unsqueeze to axis"
             raise self._unknown(node, f"{what} {index}")
-        sources = {layer: units[[index[1]]] for layer, units in flow.sources.items()}
-        return _Flow(sources, flow.scale[[index[1]]], lost=True)
+        channel = [index[1]]
+        sources = {layer: units[channel] for layer, units in flow.sources.items()}
+        return _Flow(sources, flow.scale[channel], lost=True)
 
     def _unknown(self, node: fx.Node, what: str) -> InputError:
         inside = [path for path in (node.meta.get("nn_module_stack") or {}) if path]

@@ -141,7 +141,6 @@ def dependency_graph(found: pd.DataFrame, singles: pd.DataFrame):
     graph = networkx.DiGraph()
     for row in _important(singles).itertuples():
         graph.add_node((row.layer, row.cluster), layer=row.layer, drop=row.drop)
-    for row in found.itertuples():
-        if row.dependency != "nothing follows":
-            graph.add_edge(row.earlier, row.later, dependency=row.dependency)
+    for row in found[found["dependency"] != "nothing follows"].itertuples():
+        graph.add_edge(row.earlier, row.later, dependency=row.dependency)
     return graph
