@@ -161,3 +161,20 @@ def test_compared_means_are_those_of_the_committed_rows():
     assert row["mean"] == pytest.approx(own.mean())
     assert row["sd"] == pytest.approx(own.std())
     assert row["n"] == len(own)
+
+
+def test_published_means_are_those_of_the_published_networks():
+    keys = ["experiment", "architecture", "dataset", "condition", "pruned", "null_model", "n_clusters"]
+    folder = store.committed("x").parents[1]
+    means, networks = (
+        pd.read_csv(folder / f"{name}.csv").set_index(keys) for name in ("published", "published_networks")
+    )
+    groups = networks.groupby(keys)
+    assert set(networks.index) <= set(means.index)
+    means = means.loc[groups.size().index]
+    assert (means["n_networks"] == groups.size()).all()
+    for column in ("ncut", "z"):
+        np.testing.assert_allclose(means[f"{column}_mean"], groups[column].mean(), atol=2e-4)
+        np.testing.assert_allclose(means[f"{column}_sd"], groups[column].std(), atol=2e-4)
+    least = published.networks("factors", "mlp 784-256x4-10").query("condition == 'Dropout'")
+    assert least["beyond_all"].all()

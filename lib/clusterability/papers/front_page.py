@@ -5,15 +5,19 @@ import pandas as pd
 from clusterability.base import files
 from clusterability.data.catalogue import TITLES
 from clusterability.experiments import store
-from clusterability.papers import agreement
+from clusterability.papers import agreement, published
 from clusterability.papers.words import spread
 
 
 def headline(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, str]:
     """From rows of unpruned and of pruned networks ``n_networks``; and for Control, Dropout, L1 and L2, how many are
     beyond all their shuffles (``control_before``, ``l1_after`` …) and the mean z-score after pruning
-    (``control_z_after`` …)."""
+    (``control_z_after`` …); and as published, how many of L2 (``l2_published_before``, ``l2_published_after``)."""
     numbers = {"n_networks": str(len(after))}
+    theirs = published.networks("factors", sorted(set(after["architecture"])))
+    theirs = theirs[(theirs["condition"] == "L2 Reg") & theirs["dataset"].isin(after["dataset"])]
+    for moment, rows in (("before", theirs[~theirs["pruned"]]), ("after", theirs[theirs["pruned"]])):
+        numbers[f"l2_published_{moment}"] = f"{rows['beyond_all'].sum()} of {len(rows)}"
     for condition in ("Control", "Dropout", "L1 Reg", "L2 Reg"):
         name = condition.removesuffix(" Reg").lower()
         for moment, rows in (("before", before), ("after", after)):

@@ -23,7 +23,22 @@ def load(
     Of architectures, by their published names, or those of the runs to compare; compared with the shuffles of one
     null model, "layer" or "nonzero", or by default with any.
     """
-    table = pd.read_csv(files.data_folder() / "published.csv").replace({"null_model": _NULL_MODELS})
+    return _of("published.csv", experiment, networks, null_model)
+
+
+def networks(
+    experiment: str, networks: str | Sequence[str] | Sequence[Run], null_model: str | None = None
+) -> pd.DataFrame:
+    """As :func:`load`, the published values network by network: the columns of ``data/published_networks.csv``, and
+    ``beyond_all``: no shuffle has as small an n-cut."""
+    found = _of("published_networks.csv", experiment, networks, null_model)
+    return found.assign(beyond_all=found["p"] < 1.5 / (1 + found["n_shuffles"]))
+
+
+def _of(
+    file: str, experiment: str, networks: str | Sequence[str] | Sequence[Run], null_model: str | None
+) -> pd.DataFrame:
+    table = pd.read_csv(files.data_folder() / file).replace({"null_model": _NULL_MODELS})
     named = [networks] if isinstance(networks, str) else networks
     own = [one if isinstance(one, str) else one.network.architecture.name for one in named]
     chosen = (table["experiment"] == experiment) & table["architecture"].isin([NAMES.get(name, name) for name in own])
