@@ -1,7 +1,5 @@
 """Where things lie: the one place that knows the folders of a checkout."""
 
-from __future__ import annotations
-
 import os
 import tempfile
 from collections.abc import Iterator

@@ -1,9 +1,7 @@
 """Significance: a value among null values, two samples by their summaries, many p-values at once."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import scipy.stats
@@ -20,7 +18,7 @@ class Sample(NamedTuple):
     n: Any
 
     @classmethod
-    def of(cls, values: np.ndarray) -> Sample:
+    def of(cls, values: np.ndarray) -> Self:
         """Summary of at least two values."""
         return cls(np.mean(values), np.std(values, ddof=1), len(values))
 

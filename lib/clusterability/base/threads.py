@@ -1,7 +1,5 @@
 """Cores and threads."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager

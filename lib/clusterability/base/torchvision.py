@@ -1,7 +1,5 @@
 """Import torchvision also beside a build of PyTorch that it was not compiled for."""
 
-from __future__ import annotations
-
 from functools import cache
 from types import ModuleType
 

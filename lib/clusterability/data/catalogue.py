@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from clusterability.base.errors import InputError
+from clusterability.base.errors import InputError, check_known
 from clusterability.data import constructed
 from clusterability.data.constructed import drawn, lines, noise, polynomials
 
@@ -161,6 +161,5 @@ BASES = {name: known.base for name, known in ENTRIES.items()} | {NONE: NONE}
 
 def entry(name: str) -> Entry:
     """What is known of the data set of this name; InputError if there is none."""
-    if name not in ENTRIES:
-        raise InputError(f"no data set is called {name!r}: choose from {', '.join(ENTRIES)}")
+    check_known("data set", name, ENTRIES)
     return ENTRIES[name]

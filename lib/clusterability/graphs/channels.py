@@ -17,7 +17,7 @@ import scipy.sparse
 import scipy.sparse.csgraph
 import scipy.sparse.linalg
 
-from clusterability.base.errors import InputError
+from clusterability.base.errors import InputError, check_known
 from clusterability.graphs.graph import Graph, permuted
 
 if TYPE_CHECKING:
@@ -177,8 +177,8 @@ def channel_graph(
 
 def check_part(part: str | None) -> None:
     """Raise InputError if a model has no such part."""
-    if part is not None and part not in PARTS:
-        raise InputError(f"no part of a model is called {part!r}: choose from {', '.join(PARTS)}")
+    if part is not None:
+        check_known("part of a model", part, PARTS)
 
 
 def kernel_norms(kernel: np.ndarray, norm: str = "induced") -> np.ndarray:
@@ -207,8 +207,7 @@ def kernel_norms(kernel: np.ndarray, norm: str = "induced") -> np.ndarray:
 
 def check_norm(norm: str) -> None:
     """Raise InputError if no kernel norm has this name."""
-    if norm not in NORMS:
-        raise InputError(f"no kernel norm is called {norm!r}: choose from {', '.join(NORMS)}")
+    check_known("kernel norm", norm, NORMS)
 
 
 def _reads(layer: Layer, vertices: dict[int, np.ndarray]) -> scipy.sparse.csr_array:

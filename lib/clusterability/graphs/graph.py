@@ -11,7 +11,7 @@ import scipy.sparse
 import scipy.sparse.csgraph
 import scipy.sparse.linalg
 
-from clusterability.base.errors import InputError
+from clusterability.base.errors import InputError, check_known
 
 NULL_MODELS = ("layer", "nonzero")
 
@@ -79,8 +79,7 @@ def permuted(entries: np.ndarray, null_model: str, rng: np.random.Generator) -> 
 
 def check_null_model(null_model: str) -> None:
     """Raise InputError if there is no such null model."""
-    if null_model not in NULL_MODELS:
-        raise InputError(f"no null model is called {null_model!r}: choose from {', '.join(NULL_MODELS)}")
+    check_known("null model", null_model, NULL_MODELS)
 
 
 @dataclass(frozen=True, eq=False)
