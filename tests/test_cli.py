@@ -14,7 +14,7 @@ from clusterability.base.errors import InputError
 from clusterability.clustering.measure import Measurement, measure
 from clusterability.experiments.grid import presets
 from clusterability.graphs.layered import LayeredGraph
-from clusterability.networks.files import read_matrices
+from clusterability.networks.files import read_network
 from clusterability.networks.mlp import MLP
 from clusterability.notebooks import figures, pages
 from clusterability.training.pruning import magnitude_mask
@@ -91,7 +91,7 @@ def test_a_state_dict_as_users_keep_it(in_folder, kind):
         "checkpoint": {"epoch": 3, "model_state_dict": model.state_dict()},
     }
     torch.save(kept[kind], "kept.pt")
-    for found, expected in zip(read_matrices(Path("kept.pt")), masked, strict=True):
+    for found, expected in zip(read_network(Path("kept.pt"))[0], masked, strict=True):
         np.testing.assert_array_equal(found, expected)
 
 

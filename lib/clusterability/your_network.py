@@ -23,7 +23,7 @@ from clusterability.clustering.measure import measure as measured
 from clusterability.clustering.ncut import Clustering, spectral_clustering
 from clusterability.graphs.graph import Graph, MatrixGraph
 from clusterability.graphs.layered import LayeredGraph
-from clusterability.networks.files import read_matrices, read_network
+from clusterability.networks.files import read_network
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,7 +86,7 @@ def graph(
         if named or architecture:
             return _graph_by_name(network, architecture, seed, **options)
         _refuse(options, f"{network} is taken for an MLP's file")
-        return LayeredGraph.of(read_matrices(Path(network)))
+        return LayeredGraph.of(read_network(Path(network))[0])
     if "torch" in sys.modules and isinstance(network, sys.modules["torch"].nn.Module):
         return _graph_of_model(network, **options)
     _refuse(options | {"architecture": architecture}, "the network is given by its matrices")

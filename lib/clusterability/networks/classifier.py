@@ -1,19 +1,11 @@
 """torchvision's classifiers of ImageNet as architectures of specifications."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 from clusterability.base.errors import InputError
+from clusterability.data.catalogue import Dataset
 from clusterability.graphs.channels import ChannelGraph, channel_graph, check_norm
-from clusterability.networks.network import TrainedNetwork
-
-if TYPE_CHECKING:
-    import torch
-
-    from clusterability.data.catalogue import Dataset
-
+from clusterability.networks.network import Architecture, TrainedNetwork
 
 RANDOM = "random"
 """In place of the name of weights: drawn at random."""
@@ -22,8 +14,10 @@ IMAGE = (3, 224, 224)
 
 
 @dataclass(frozen=True)
-class Classifier:
+class Classifier(Architecture):
     """One of torchvision's classifiers of ImageNet, as the architecture of a specification.
+
+    Its trained networks hold no arrays: they are large, so that a model is made where it is measured.
 
     >>> Classifier("resnet18").name
     'torchvision resnet18'
@@ -32,10 +26,7 @@ class Classifier:
     classifier: str  # torchvision's name
     weights: str = RANDOM  # or "DEFAULT", or the name of torchvision's weights
 
-    unsupported = ("convolution_dropout", "augmentation", "bfloat16")
     batch_norm = True  # of those that have none, nothing is folded
-    fully_connected = False
-    channels = ()
 
     def __post_init__(self) -> None:
         from clusterability.networks.torchvision import check_weights
@@ -56,10 +47,6 @@ class Classifier:
 
     def check_fits(self, dataset: Dataset) -> None:
         raise InputError(f"{self.name} cannot be trained on {dataset.name}: it is measured as torchvision gives it")
-
-    def untrained(self, generator: torch.Generator, **groups: Any) -> TrainedNetwork:
-        """A network without arrays: large, so that its model is made where it is measured."""
-        return TrainedNetwork([], [])
 
     def graph(
         self, network: TrainedNetwork | None = None, *, norm: str = "induced", fold: bool = False, seed: int = 0

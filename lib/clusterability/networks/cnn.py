@@ -1,41 +1,29 @@
 """Convolutional networks: their shape, and the graph of their channels."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby, pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clusterability.base.errors import InputError
 from clusterability.base.records import as_declared
+from clusterability.data.catalogue import Dataset
 from clusterability.graphs.channels import check_norm, kernel_norms
 from clusterability.graphs.layered import LayeredGraph
-from clusterability.networks.network import TrainedNetwork
-
-if TYPE_CHECKING:
-    import torch
-
-    from clusterability.data.catalogue import Dataset
+from clusterability.networks.network import Architecture, TrainedNetwork
 
 KERNEL = (3, 3)
 EPSILON = 1e-3  # added to variances before they divide, as in Keras
 
 
 @dataclass(frozen=True)
-class CNN:
+class CNN(Architecture):
     """A chain of 3×3 convolutions in blocks, then dense layers, all with ReLU but the last.
 
     Convolutions keep the size of their input; a 2×2 max-pool ends every block. With batch normalization, every
     convolution, after its ReLU and its pool if one follows, and the first dense hidden layer are normalized, as
-    in the papers' VGG-16.
-
-    Raises
-    ------
-    InputError
-        Layers without units, or an image too small for the max-pools.
+    in the papers' VGG-16. InputError for layers without units, or an image too small for the max-pools.
 
     >>> CNN((1, 28, 28), ((64, 64), (64,)), (128,)).name
     'cnn 1x28x28-64x2-P-64-P-128-10'
@@ -50,7 +38,6 @@ class CNN:
     batch_norm: bool = False
 
     unsupported = ("first_layer_l1", "cluster_gradient", "cut_gradient", "rescaling")
-    fully_connected = False
 
     def __post_init__(self) -> None:
         as_declared(self)
@@ -76,7 +63,6 @@ class CNN:
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """Output channels of every convolution."""
         return tuple(chain(*self.blocks))
 
     @property
@@ -88,6 +74,12 @@ class CNN:
     def n_vertices(self) -> int:
         """Channels, which are clustered: the image's are not."""
         return sum(self.channels)
+
+    def layout(self) -> tuple[list[tuple[int, ...]], tuple[int, ...], int]:
+        units = (self.image[0], *self.channels)
+        shapes: list[tuple[int, ...]] = [(n_out, n_in, *KERNEL) for n_in, n_out in pairwise(units)]
+        shapes += [(n_out, n_in) for n_in, n_out in pairwise((self.n_flat, *self.dense, self.n_outputs))]
+        return shapes, units, self.n_normalized
 
     @property
     def n_flat(self) -> int:
@@ -113,28 +105,6 @@ class CNN:
             raise InputError(
                 f"{self.name} does not fit {dataset.name}: images of {shape} and {dataset.n_outputs} outputs"
             )
-
-    def untrained(
-        self, generator: torch.Generator, *, groups: int = 0, damping: float = 0.6, first_layer: bool = False
-    ) -> TrainedNetwork:
-        """Glorot-uniform weights, zero biases, normalizations that change nothing; groups are of channels."""
-        import torch
-
-        from clusterability.networks.initialize import clusterable, glorot_uniform
-
-        channels = (self.image[0], *self.channels)
-        shapes: list[tuple[int, ...]] = [(n_out, n_in, *KERNEL) for n_in, n_out in pairwise(channels)]
-        shapes += [(n_out, n_in) for n_in, n_out in pairwise((self.n_flat, *self.dense, self.n_outputs))]
-        weights = [glorot_uniform(shape, generator) for shape in shapes]
-        if groups:
-            of_channels = [torch.randint(groups, (n,), generator=generator) for n in channels]
-            weights = clusterable(weights, of_channels, groups, damping, first_layer=first_layer)
-        neutral = np.array([[1], [0], [0], [1]], np.float32)
-        return TrainedNetwork(
-            [weight.numpy() for weight in weights],
-            [np.zeros(len(weight), np.float32) for weight in weights],
-            normalizations=[neutral.repeat(len(weight), axis=1) for weight in weights[: self.n_normalized]],
-        )
 
     def graph(
         self, network: TrainedNetwork, *, norm: str = "induced", fold: bool = False, seed: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -25,11 +26,6 @@ _NOT_PLAIN = {
     "weight_g": "normalized weights", "weight_v": "normalized weights",
 }  # fmt: skip
 """What in a tensor's name says that its network is more than matrices and biases."""
-
-
-def read_matrices(path: Path) -> list[np.ndarray]:
-    """Weight matrices (out, in) of an MLP on disk, first layer first, in float64; see :func:`read_network`."""
-    return read_network(path)[0]
 
 
 def read_network(path: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -84,11 +80,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def _suffix(path: Path, known: Sequence[str], needed: str) -> str:
     """The suffix of a file that is there, holds something, and is of a known kind."""
-    try:
-        exists = path.is_file()
-    except OSError:  # such as a name that is too long
-        exists = False
-    if not exists:
+    if not os.path.isfile(path):  # unlike the path's own method, says so of a name that is too long
         raise InputError(f"{path} is not a file")
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty")

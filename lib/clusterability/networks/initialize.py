@@ -1,7 +1,5 @@
 """Initial weights: Glorot's, and clusterable ones, larger within groups of units than between them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 from math import prod
@@ -10,15 +8,12 @@ import torch
 from torch import Tensor
 
 
-def random_groups(sizes: Sequence[int], n_groups: int, generator: torch.Generator) -> list[Tensor]:
-    """A random group for every neuron of every layer; a group each for the outputs, if there are enough.
-
-    >>> groups = random_groups((5, 4, 3), 3, torch.Generator().manual_seed(0))
-    >>> [len(group) for group in groups], groups[-1].tolist()
-    ([5, 4, 3], [0, 1, 2])
-    """
+def random_groups(
+    sizes: Sequence[int], n_groups: int, generator: torch.Generator, *, outputs: bool = True
+) -> list[Tensor]:
+    """A random group for every neuron of every layer; a group each for the ``outputs``, if there are enough."""
     groups = [torch.randint(n_groups, (size,), generator=generator) for size in sizes]
-    if sizes[-1] <= n_groups:
+    if outputs and sizes[-1] <= n_groups:
         groups[-1] = torch.arange(sizes[-1])
     return groups
 
@@ -39,15 +34,8 @@ def clusterable(
 
     Those inside a group are multiplied by 1 + (1 − damping)(n_groups − 1), the others by ``damping``, so that the
     mean weight stays where groups are random. The papers leave the first layer of networks that are trained as it
-    is, for a pixel has no fixed meaning.
-
-    Parameters
-    ----------
-    weights : sequence of Tensor (out, in, ...)
-        First layer first. Kernels are scaled as a whole.
-    groups : sequence of Tensor of int64
-        Group of every unit, an array a layer of units; layers of weights beyond these stay.
-    damping : float in [0, 1]
+    is, for a pixel has no fixed meaning. ``groups`` (units,) are given a layer of units; layers of weights
+    (out, in, ...) beyond these stay.
 
     >>> [scaled] = clusterable([torch.ones(2, 2)], [torch.arange(2)] * 2, 4, 0.6, first_layer=True)
     >>> scaled.round(decimals=4).tolist()

@@ -1,31 +1,17 @@
 """Multi-layer perceptrons: their shape, and the graph of their neurons."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from clusterability.base.errors import InputError
+from clusterability.data.catalogue import Dataset
 from clusterability.graphs.layered import LayeredGraph
-from clusterability.networks.network import TrainedNetwork
-
-if TYPE_CHECKING:
-    import torch
-
-    from clusterability.data.catalogue import Dataset
+from clusterability.networks.network import Architecture, TrainedNetwork
 
 
 @dataclass(frozen=True)
-class MLP:
-    """A fully connected ReLU network.
-
-    Raises
-    ------
-    InputError
-        Fewer than two layers, or a layer without neurons.
+class MLP(Architecture):
+    """A fully connected ReLU network. InputError for fewer than two layers, or a layer without neurons.
 
     >>> MLP((784, 256, 256, 256, 256, 10)).name
     'mlp 784-256x4-10'
@@ -35,10 +21,7 @@ class MLP:
 
     sizes: tuple[int, ...]  # neurons of every layer, inputs and outputs included
 
-    unsupported = ("convolution_dropout", "augmentation", "bfloat16")
-    batch_norm = False
     fully_connected = True
-    channels = ()
 
     def __post_init__(self) -> None:
         if len(self.sizes) < 2 or min(self.sizes) < 1:
@@ -56,6 +39,9 @@ class MLP:
         """Neurons, inputs and outputs included."""
         return sum(self.sizes)
 
+    def layout(self) -> tuple[list[tuple[int, ...]], tuple[int, ...], int]:
+        return [(n_out, n_in) for n_in, n_out in pairwise(self.sizes)], self.sizes, 0
+
     def check_measurable(self, *, norm: str = "induced", fold: bool = False) -> None:
         if norm != "induced":
             raise InputError(f"kernel_norm {norm!r}: {self.name} has no kernels")
@@ -68,18 +54,6 @@ class MLP:
             raise InputError(
                 f"{self.name} does not fit {dataset.name}: {dataset.n_features} inputs and {wanted} outputs"
             )
-
-    def untrained(
-        self, generator: torch.Generator, *, groups: int = 0, damping: float = 0.6, first_layer: bool = False
-    ) -> TrainedNetwork:
-        """Glorot-uniform weights, zero biases."""
-        from clusterability.networks.initialize import clusterable, glorot_uniform, random_groups
-
-        weights = [glorot_uniform((o, i), generator) for i, o in pairwise(self.sizes)]
-        if groups:
-            of_neurons = random_groups(self.sizes, groups, generator)
-            weights = clusterable(weights, of_neurons, groups, damping, first_layer=first_layer)
-        return TrainedNetwork([w.numpy() for w in weights], [np.zeros(len(w), np.float32) for w in weights])
 
     def graph(
         self, network: TrainedNetwork, *, norm: str = "induced", fold: bool = False, seed: int = 0

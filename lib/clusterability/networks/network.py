@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import nan
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,8 +14,7 @@ if TYPE_CHECKING:
     import torch
 
     from clusterability.data.catalogue import Dataset
-    from clusterability.graphs.channels import ChannelGraph
-    from clusterability.graphs.layered import LayeredGraph
+    from clusterability.graphs.graph import Graph
 
 SCORES = ("train_accuracy", "test_accuracy", "train_loss", "test_loss", "running_train_accuracy", "penalty")
 """Names of a network's scores, see :class:`TrainedNetwork`."""
@@ -39,36 +40,59 @@ States = dict[int, TrainedNetwork]
 """One network's results by the epochs passed."""
 
 
-class Architecture(Protocol):
+class Architecture(ABC):
     """The shape of a network: a frozen dataclass, whose fields are part of what names a network."""
 
-    unsupported: tuple[str, ...]  # fields of Training that such networks do not have
-    batch_norm: bool  # whether there is batch normalization
-    fully_connected: bool  # whether the edges of its graph are its weights, which can then be trimmed and lesioned
+    unsupported: tuple[str, ...] = ("convolution_dropout", "augmentation", "bfloat16")  # fields of Training
+    batch_norm = False  # whether there is batch normalization
+    fully_connected = False  # whether the edges of its graph are its weights, which can then be trimmed and lesioned
 
     @property
+    @abstractmethod
     def name(self) -> str: ...
 
     @property
     def channels(self) -> tuple[int, ...]:
         """Output channels of every convolution that dropout may follow."""
+        return ()
 
     @property
+    @abstractmethod
     def n_vertices(self) -> int:
         """Vertices of its graph, isolated ones included."""
 
+    @abstractmethod
     def check_measurable(self, *, norm: str = "induced", fold: bool = False) -> None:
         """Raise InputError unless :meth:`graph` can be had so."""
 
+    @abstractmethod
     def check_fits(self, dataset: Dataset) -> None:
         """Raise InputError unless such a network can learn the data set."""
+
+    @abstractmethod
+    def graph(self, network: TrainedNetwork, *, norm: str = "induced", fold: bool = False, seed: int = 0) -> Graph:
+        """What is clustered; edges of kernels weigh their norm, with batch normalization folded in where asked."""
+
+    def layout(self) -> tuple[Sequence[tuple[int, ...]], tuple[int, ...], int]:
+        """Shapes of all weights (out, in, ...), units of the layers that a clusterable initialization divides into
+        groups, and how many layers, the first ones, are normalized."""
+        return (), (), 0
 
     def untrained(
         self, generator: torch.Generator, *, groups: int = 0, damping: float = 0.6, first_layer: bool = False
     ) -> TrainedNetwork:
-        """A network before its first step; with ``groups``, a clusterable one."""
+        """A network before its first step: Glorot-uniform weights, zero biases, normalizations that change nothing;
+        with ``groups``, a clusterable one."""
+        from clusterability.networks.initialize import clusterable, glorot_uniform, random_groups
 
-    def graph(
-        self, network: TrainedNetwork, *, norm: str = "induced", fold: bool = False, seed: int = 0
-    ) -> LayeredGraph | ChannelGraph:
-        """What is clustered; edges of kernels weigh their norm, with batch normalization folded in where asked."""
+        shapes, units, n_normalized = self.layout()
+        weights = [glorot_uniform(shape, generator) for shape in shapes]
+        if groups:
+            of_units = random_groups(units, groups, generator, outputs=self.fully_connected)
+            weights = clusterable(weights, of_units, groups, damping, first_layer=first_layer)
+        neutral = np.array([[1], [0], [0], [1]], np.float32)
+        return TrainedNetwork(
+            [weight.numpy() for weight in weights],
+            [np.zeros(len(weight), np.float32) for weight in weights],
+            normalizations=[neutral.repeat(len(weight), axis=1) for weight in weights[:n_normalized]],
+        )

@@ -1,7 +1,5 @@
 """Convolutional networks as PyTorch modules."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,17 +14,9 @@ _MOMENTUM = 0.99  # as Keras normalizes: PyTorch counts it from the other end
 
 
 def sequential(
-    architecture: CNN,
-    network: TrainedNetwork,
-    device: str | torch.device = "cpu",
-    dropout: Sequence[nn.Module | None] = (),
+    architecture: CNN, network: TrainedNetwork, device: str = "cpu", dropout: Sequence[nn.Module | None] = ()
 ) -> nn.Sequential:
-    """The module with a network's weights; behind every hidden layer, its module of ``dropout``, if any.
-
-    >>> tiny = CNN((1, 4, 4), ((8,),), (5,), 2, batch_norm=True)
-    >>> [type(layer).__name__ for layer in sequential(tiny, tiny.untrained(torch.Generator()))]
-    ['Conv2d', 'ReLU', 'MaxPool2d', 'Normalization', 'Flatten', 'Linear', 'ReLU', 'Normalization', 'Linear']
-    """
+    """The module with a network's weights; behind every hidden layer, its module of ``dropout``, if any."""
     layers: list[nn.Module] = []
     n_convolutions, last = len(architecture.channels), len(network.weights) - 1
     for layer, arrays in enumerate(zip(network.weights, network.biases, strict=True)):
@@ -79,11 +69,8 @@ def weighted(model: nn.Sequential) -> list[nn.Module]:
 
 def taken(model: nn.Sequential, scores: dict[str, float]) -> TrainedNetwork:
     """A copy of what :func:`sequential` made a module of."""
-    parts = (
-        [layer.weight for layer in weighted(model)],
-        [layer.bias for layer in weighted(model)],
-        [torch.cat([layer.scale, layer.running]) for layer in model if isinstance(layer, Normalization)],
-    )
-    copies = ([np.array(tensor.detach().cpu().numpy(), order="C") for tensor in part] for part in parts)
-    weights, biases, normalizations = copies
-    return TrainedNetwork(weights, biases, scores, normalizations)
+    layers = weighted(model)
+    normalizations = [torch.cat([layer.scale, layer.running]) for layer in model if isinstance(layer, Normalization)]
+    parts = [layer.weight for layer in layers], [layer.bias for layer in layers], normalizations
+    copies = [[np.array(tensor.detach().cpu().numpy(), order="C") for tensor in part] for part in parts]
+    return TrainedNetwork(*copies[:2], scores, copies[2])

@@ -5,10 +5,9 @@ networks turns them into batched products, which is what a GPU wants; on a CPU t
 stacks of one network, a stack a core, which keeps a network's parameters in the core's cache.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -18,19 +17,13 @@ from clusterability.networks.network import TrainedNetwork
 
 @dataclass
 class Stack:
-    """Parameters of N networks of one architecture.
-
-    >>> from clusterability import MLP
-    >>> stack = Stack.of([MLP((4, 3, 2)).untrained(torch.Generator().manual_seed(0))])
-    >>> [tuple(w.shape) for w in stack.weights]
-    [(1, 3, 4), (1, 2, 3)]
-    """
+    """Parameters of N networks of one architecture."""
 
     weights: list[Tensor]  # (N, out, in) float32, a layer each
     biases: list[Tensor]  # (N, out) float32, a layer each
 
     @classmethod
-    def of(cls, networks: Sequence[TrainedNetwork], device: str | torch.device = "cpu") -> Stack:
+    def of(cls, networks: Sequence[TrainedNetwork], device: str = "cpu") -> Self:
         """Copies of networks' parameters."""
         weights = zip(*(network.weights for network in networks), strict=True)
         biases = zip(*(network.biases for network in networks), strict=True)

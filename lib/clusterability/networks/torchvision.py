@@ -1,7 +1,5 @@
 """Models by name: torchvision's architectures, with weights of any origin, and what a user's own code makes."""
 
-from __future__ import annotations
-
 import difflib
 import importlib
 import re

@@ -1,9 +1,8 @@
 """What is trained: the recipe, and the network that follows it."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from clusterability.base.errors import InputError
 from clusterability.base.records import as_declared
@@ -11,22 +10,25 @@ from clusterability.data.catalogue import Dataset
 from clusterability.networks.classifier import Classifier
 from clusterability.networks.cnn import CNN
 from clusterability.networks.mlp import MLP
+from clusterability.networks.network import TrainedNetwork
 
-
-def check_sparsity(sparsity: float) -> None:
-    """Raise InputError unless 0 <= sparsity < 1."""
-    if not 0 <= sparsity < 1:
-        raise InputError(f"sparsity {sparsity:g}: it must be at least 0 and below 1")
+# Fields of a training, which values they take, and how to say so.
+_RANGES = (
+    ("batch_size mask_interval cluster_eigenvalues cluster_interval cut_groups",
+     lambda value: value >= 1, "at least 1 is needed"),
+    ("epochs pruning_epochs initial_groups l1 l2 first_layer_l1 cluster_gradient cluster_offset cut_gradient",
+     lambda value: 0 <= value < math.inf, "it must be finite and not negative"),
+    ("initial_damping", lambda value: 0 <= value <= 1, "it must lie between 0 and 1"),
+    ("learning_rate", lambda value: 0 < value < math.inf, "it must be finite and positive"),
+    ("dropout convolution_dropout initial_sparsity final_sparsity",
+     lambda value: 0 <= value < 1, "it must be at least 0 and below 1"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Training:
     """How a network is trained; the defaults are the papers' (C, section 3.1 and appendix).
-
-    Raises
-    ------
-    InputError
-        A value out of its range.
+    InputError for a value out of its range.
 
     >>> Training(dropout=0.5).last_epoch(pruned=True)
     40
@@ -71,23 +73,12 @@ class Training:
         as_declared(self)
         # Stored keys write a rate of 0 among these without a point.
         object.__setattr__(self, "convolution_dropout", tuple(rate or 0 for rate in self.convolution_dropout))
-        for name in ("batch_size", "mask_interval", "cluster_eigenvalues", "cluster_interval", "cut_groups"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} {getattr(self, name)}: at least 1 is needed")
-        if not 0 <= self.initial_damping <= 1:
-            raise InputError(f"initial_damping {self.initial_damping:g}: it must lie between 0 and 1")
-        for name in ("epochs", "pruning_epochs", "initial_groups", "l1", "l2", "first_layer_l1",
-                     "cluster_gradient", "cluster_offset", "cut_gradient"):  # fmt: skip
-            if not 0 <= getattr(self, name) < math.inf:
-                raise InputError(f"{name} {getattr(self, name):g}: it must be finite and not negative")
-        for name, rates in (("dropout", (self.dropout,)), ("convolution_dropout", self.convolution_dropout)):
-            for rate in rates:
-                if not 0 <= rate < 1:
-                    raise InputError(f"{name} {rate:g}: the rate must be at least 0 and below 1")
-        if not 0 < self.learning_rate < math.inf:
-            raise InputError(f"learning_rate {self.learning_rate:g}: it must be finite and positive")
-        check_sparsity(self.initial_sparsity)
-        check_sparsity(self.final_sparsity)
+        for names, fits, words in _RANGES:
+            for name in names.split():
+                values = getattr(self, name)
+                for value in values if isinstance(values, tuple) else (values,):
+                    if not fits(value):
+                        raise InputError(f"{name} {value:g}: {words}")
 
     def last_epoch(self, pruned: bool) -> int:
         """Epochs passed when training, or pruning, is done."""
@@ -102,12 +93,8 @@ _SHARED_IN_STACK = ("epochs", "pruning_epochs", "batch_size", "learning_rate", "
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """All that determines one network, up to the device's rounding.
-
-    Raises
-    ------
-    InputError
-        A setting of ``training`` that the architecture does not have.
+    """All that determines one network, up to the device's rounding. InputError for a setting of ``training`` that
+    the architecture does not have.
 
     >>> NetworkSpec("mnist", MLP((784, 10)), Training(l2=5e-5), seed=0).as_dict()["training"]
     {'l2': 5e-05}
@@ -139,6 +126,11 @@ class NetworkSpec:
             raise InputError(
                 f"batch_size {size}: of {n_examples} examples it leaves a batch of one, which cannot be normalized"
             )
+
+    def untrained(self, generator: Any) -> TrainedNetwork:
+        """The network before its first step, of the random numbers of a torch.Generator."""
+        start = {name: getattr(self.training, f"initial_{name}") for name in ("groups", "damping", "first_layer")}
+        return self.architecture.untrained(generator, **start)
 
     def shared_in_stack(self) -> tuple:
         """What networks must agree in to train as one stack."""
