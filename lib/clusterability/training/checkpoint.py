@@ -1,7 +1,5 @@
 """Trained networks in files: those that are done, as plain arrays, and those still training."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -10,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils._pytree import tree_map_only
 
 from clusterability.base import files
 from clusterability.networks.network import States, TrainedNetwork
@@ -68,12 +67,8 @@ class Checkpoint:
             standing = torch.load(self.path, map_location="cpu", weights_only=True)
             if standing["keep_epochs"] != list(keep_epochs):
                 return None
-            standing["states"] = {
-                epoch: TrainedNetwork(
-                    **{part: [t.numpy() for t in kept[part]] for part in _PARTS}, scores=kept["scores"]
-                )
-                for epoch, kept in standing["states"].items()
-            }
+            states = tree_map_only(torch.Tensor, torch.Tensor.numpy, standing["states"])
+            standing["states"] = {epoch: TrainedNetwork(**kept) for epoch, kept in states.items()}
         except Exception:  # a damaged file can raise nearly anything
             return None
         self.earlier_seconds = standing["seconds"]
@@ -81,15 +76,12 @@ class Checkpoint:
 
     def write(self, standing: Mapping[str, Any], keep_epochs: Sequence[int]) -> None:
         """Replace what was written before."""
-        states = {
-            epoch: {**{part: [*map(torch.from_numpy, getattr(kept, part))] for part in _PARTS}, "scores": kept.scores}
-            for epoch, kept in standing["states"].items()
-        }
+        states = {epoch: vars(network) for epoch, network in standing["states"].items()}
+        states = tree_map_only(np.ndarray, torch.from_numpy, states)
         seconds = self.earlier_seconds + time.perf_counter() - self._started
+        whole = {**standing, "states": states, "keep_epochs": list(keep_epochs), "seconds": seconds}
         with files.written_whole(self.path) as temporary:
-            torch.save(
-                {**standing, "states": states, "keep_epochs": list(keep_epochs), "seconds": seconds}, temporary
-            )
+            torch.save(whole, temporary)
         self._written = time.perf_counter()
 
     def remove(self) -> None:

@@ -1,10 +1,9 @@
 """Convolutional networks learn, each by itself, from images that may be turned, shifted and flipped at random."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from clusterability.data.catalogue import Dataset
 from clusterability.networks.network import SCORES, TrainedNetwork
 from clusterability.networks.sequential import sequential, taken, weighted
-from clusterability.training.loop import Data, Learner, dropout_thresholds, random_bits, untrained
+from clusterability.training.loop import Data, Learner, dropout_thresholds, random_bits
 from clusterability.training.spec import NetworkSpec
 
 _DEGREES = 15.0
@@ -56,20 +55,16 @@ class ImageLearner(Learner):
         [spec], [randomness] = specs, self.randomness
         self.noise = randomness.noise
         dropout = [Dropout(rate, self.noise) if rate else None for rate in dropout_rates(spec)]
-        self.module = sequential(spec.architecture, untrained(spec, randomness), device, dropout)
+        self.module = sequential(spec.architecture, spec.untrained(randomness.weights), device, dropout)
         self.parameters = list(self.module.parameters())
         # The same memory without gradients, and with the axis of networks that pruning expects.
         self.weights = [layer.weight.detach()[None] for layer in weighted(self.module)]
 
     @staticmethod
-    def load(dataset: Dataset, device: str) -> Data:
+    def examples(dataset: Dataset, split: str) -> tuple[np.ndarray, np.ndarray]:
         """Images (examples, height, width, channels) and labels."""
-        data: Data = {}
-        for split in ("train", "test"):
-            x, y = dataset.images(split)
-            images = torch.from_numpy(x).permute(0, 2, 3, 1).contiguous()
-            data[split] = images.to(device), torch.from_numpy(y).to(device)
-        return data
+        x, y = dataset.images(split)
+        return x.transpose(0, 2, 3, 1), y
 
     def set_gradients(self, batch: Tensor, step: int) -> Tensor:
         x, y = self.data["train"]
@@ -116,16 +111,9 @@ class ImageLearner(Learner):
 def moved(images: Tensor, angles: Tensor, shifts: Tensor, flips: Tensor) -> Tensor:
     """Images (n, channels, height, width) seen through a turned, shifted and mirrored frame.
 
-    Interpolated linearly; beyond the border, its pixels go on.
-
-    Parameters
-    ----------
-    angles : Tensor (n,)
-        In radians, about the centre; positive ones turn what is seen counterclockwise.
-    shifts : Tensor (n, 2)
-        Of the frame, to the right and downwards, in widths and heights.
-    flips : Tensor (n,) of bool
-        Left and right of the result exchanged.
+    Interpolated linearly; beyond the border, its pixels go on. ``angles`` (n,) in radians, about the centre, turn
+    what is seen counterclockwise; ``shifts`` (n, 2) of the frame go to the right and downwards, in widths and
+    heights; ``flips`` (n,) of bool exchange left and right of the result.
     """
     height, width = images.shape[2:]
     cosines, sines = angles.cos(), angles.sin()

@@ -1,7 +1,5 @@
 """What training has in common for all architectures: random streams, and the loop over epochs."""
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -44,17 +42,6 @@ def dropout_thresholds(rates: Tensor) -> Tensor:
     return ((rates * 65536).round() - 32768).clamp(max=32767).to(torch.int16)
 
 
-def untrained(spec: NetworkSpec, randomness: Randomness) -> TrainedNetwork:
-    """The network before its first step."""
-    training = spec.training
-    return spec.architecture.untrained(
-        randomness.weights,
-        groups=training.initial_groups,
-        damping=training.initial_damping,
-        first_layer=training.initial_first_layer,
-    )
-
-
 class Learner(ABC):
     """N networks that take their steps together, and how they take them."""
 
@@ -71,8 +58,14 @@ class Learner(ABC):
 
     @staticmethod
     @abstractmethod
-    def load(dataset: Dataset, device: str) -> Data:
-        """The data set as the networks read it."""
+    def examples(dataset: Dataset, split: str) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs and targets of "train" or "test" as the networks read them."""
+
+    @classmethod
+    def load(cls, dataset: Dataset, device: str) -> Data:
+        """The whole data set on a device."""
+        splits = {split: cls.examples(dataset, split) for split in ("train", "test")}
+        return {split: tuple(torch.from_numpy(array).to(device) for array in own) for split, own in splits.items()}
 
     @abstractmethod
     def set_gradients(self, batch: Tensor, step: int) -> Tensor:

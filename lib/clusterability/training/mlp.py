@@ -1,7 +1,5 @@
 """Multi-layer perceptrons learn: stacks of them take each step as one, every network with penalties of its own."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 
@@ -14,7 +12,7 @@ from clusterability.networks.network import SCORES, TrainedNetwork
 from clusterability.networks.stack import Stack, gradients, logits, output_errors, rescale
 from clusterability.penalties.eigenvalues import Basis, eigenvalue_gradient, smallest_eigenpairs
 from clusterability.penalties.given_groups import assigned_cut
-from clusterability.training.loop import Data, Learner, dropout_thresholds, random_bits, untrained
+from clusterability.training.loop import Data, Learner, dropout_thresholds, random_bits
 from clusterability.training.spec import NetworkSpec, Training
 
 
@@ -89,11 +87,13 @@ def _coefficients(training: Training, n_layers: int) -> list[list[float]]:
 class StackLearner(Learner):
     """A stack of perceptrons."""
 
-    stack_size, resumable = 128, False
+    stack_size, resumable, examples = 128, False, staticmethod(Dataset.flat)
 
     def __init__(self, specs: Sequence[NetworkSpec], data: Data, device: str) -> None:
         super().__init__(specs, data, device)
-        self.stack = Stack.of([untrained(spec, r) for spec, r in zip(specs, self.randomness, strict=True)], device)
+        self.stack = Stack.of(
+            [spec.untrained(r.weights) for spec, r in zip(specs, self.randomness, strict=True)], device
+        )
         self.parameters, self.weights = self.stack.parameters, self.stack.weights
         trainings = [spec.training for spec in specs]
         rates = torch.tensor([training.dropout for training in trainings])
@@ -103,13 +103,6 @@ class StackLearner(Learner):
         self.penalties = Penalties(trainings, [members.to(device) for members in self._members()])
         self.rescaled = torch.tensor([training.rescaling for training in trainings]).to(device)
         self.rescales = bool(self.rescaled.any())
-
-    @staticmethod
-    def load(dataset: Dataset, device: str) -> Data:
-        flat = {split: dataset.flat(split) for split in ("train", "test")}
-        return {
-            split: (torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)) for split, (x, y) in flat.items()
-        }
 
     def prepare(self, masks: Sequence[Tensor]) -> None:
         if self.rescales:

@@ -4,8 +4,6 @@ Every network owns its random numbers (initial weights, order of examples, dropo
 every product, so a network's result does not depend on which others train beside it.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -33,29 +31,19 @@ Timed = Callable[[int, float], None]
 
 
 def train(
-    specs: Sequence[NetworkSpec],
-    dataset: Dataset,
-    device: str = "cpu",
-    *,
-    keep_epochs: Sequence[int] = (),
-    workers: int | None = None,
-    stack_size: int | None = None,
-    progress: Progress | None = None,
-    checkpoints: Sequence[Checkpoint] = (),
-    timed: Timed | None = None,
-) -> Iterator[tuple[int, States]]:
-    """Train networks side by side and yield each with its position in ``specs`` as soon as it is done.
+    specs: Sequence[NetworkSpec], dataset: Dataset, device: str = "cpu",
+    *, keep_epochs: Sequence[int] = (), workers: int | None = None, stack_size: int | None = None,
+    progress: Progress | None = None, checkpoints: Sequence[Checkpoint] = (), timed: Timed | None = None,
+) -> Iterator[tuple[int, States]]:  # fmt: skip
+    """Train networks side by side and yield each, by the epochs passed, with its position in ``specs`` as soon as it
+    is done.
 
     Kept of each are the network at the end of training, at the end of pruning, and after the ``keep_epochs``.
-    A caller that stops asking cancels what has not started, and what has at its next sign of progress.
+    A caller that stops asking cancels what has not started, and what has at its next sign of progress. InputError for
+    a network that does not fit the data set, before any work.
 
     Parameters
     ----------
-    specs : sequence of NetworkSpec
-        Whatever their architectures and trainings.
-    dataset : Dataset
-    device : str
-        In PyTorch's words.
     keep_epochs : sequence of int
         Epochs passed, counted through training and pruning; 0: before the first step.
     workers : int, optional
@@ -70,19 +58,6 @@ def train(
     timed : callable, optional
         Called before a network is yielded, see :data:`Timed`.
 
-    Yields
-    ------
-    position : int
-    states : dict of TrainedNetwork
-        By the epochs passed.
-
-    Raises
-    ------
-    InputError
-        A network that does not fit the data set, before any work.
-
-    Examples
-    --------
     >>> from clusterability.data.load import load
     >>> spec = NetworkSpec("digits", MLP((64, 16, 10)), Training(epochs=2, pruning_epochs=1), seed=0)
     >>> [(position, states)] = train([spec], load("digits"))
@@ -141,4 +116,4 @@ class _Cancelled(Exception):
 
 def untrained(spec: NetworkSpec) -> TrainedNetwork:
     """The network before its first step, without scores: no data are needed."""
-    return loop.untrained(spec, Randomness(spec.seed, "cpu"))
+    return spec.untrained(Randomness(spec.seed, "cpu").weights)
