@@ -14,6 +14,7 @@ from matplotlib.container import ErrorbarContainer
 
 from clusterability import Measurement, Training, grid
 from clusterability import report as figures
+from clusterability.base import files
 from clusterability.data import constructed
 from clusterability.lesions import importance
 from clusterability.papers import agreement, published
@@ -170,7 +171,12 @@ def test_numbers_for_every_value_of_a_column_stand_in_one_line(rows):
 def test_the_overview_counts_networks_beyond_all_their_shuffles(rows):
     overview = summary.overview(rows, rows)
     assert list(overview["beyond all shuffles, pruned"]) == ["4 of 5"] * 4
-    assert summary.headline(rows, rows)["control_before"] == "8 of 10"
+    told = summary.headline(rows, rows.assign(architecture="mlp 784-256x4-10"))
+    assert told["control_before"] == "8 of 10"
+    theirs = pd.read_csv(files.data_folder() / "published_networks.csv").query(
+        "experiment == 'factors' and architecture == 'mlp 784-256x4-10' and condition == 'L2 Reg' and p < 0.02"
+    )
+    assert told["l2_published_after"] == f"{theirs['pruned'].sum()} of 10"
 
 
 @pytest.mark.parametrize(
