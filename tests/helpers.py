@@ -18,6 +18,7 @@ from numpy.testing import assert_allclose
 from threadpoolctl import threadpool_limits
 from torch import nn
 
+from clusterability.base.threads import one_thread
 from clusterability.cli import main
 from clusterability.experiments.grid import presets
 from clusterability.experiments.store import Numbers, _kinds
@@ -223,7 +224,8 @@ def run_page(figure, folder, values):
     """Run a page's code in this process, with some of its parameters replaced; the HTML that its cells end with."""
     names, shown = {}, []
     folder.mkdir(parents=True, exist_ok=True)
-    with contextlib.chdir(folder), on_one_thread():
+    # Small products on all threads, beside other tests, wait for one another most of the time.
+    with contextlib.chdir(folder), one_thread(), threadpool_limits(1):
         for cell in code_cells(nbformat.read(figure.path, as_version=4)):
             *statements, last = ast.parse(cell.source).body
             if isinstance(last, ast.Expr):
@@ -234,18 +236,6 @@ def run_page(figure, folder, values):
                 exec(cell.source, names)
             names |= values if "parameters" in cell.metadata.get("tags", []) else {}
     return "".join(shown)
-
-
-@contextlib.contextmanager
-def on_one_thread():
-    """Small products on all threads, beside other tests, wait for one another most of the time."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1):
-            yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def computed_from_nothing(figure, home, monkeypatch, capsys):

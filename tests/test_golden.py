@@ -119,9 +119,26 @@ def test_rows_of_every_kind_of_network_are_the_same_as_ever(tmp_path):
     assert_close(found.drop(columns=MACHINE), expected.drop(columns=MACHINE))
 
 
-def test_stored_rows_of_untrained_networks_are_computed_again(tmp_path, monkeypatch):
+@pytest.fixture
+def computed_again(tmp_path, monkeypatch):
+    """The rows of runs, computed anew, and those stored in a table, both without what tells machines apart; and
+    whether the software is the same."""
     monkeypatch.setenv("CLUSTERABILITY_LOCAL", str(tmp_path))
     monkeypatch.setenv("CLUSTERABILITY_STORE", "again")
+
+    def of(table, runs):
+        run(table, runs, recompute=True)
+        found = as_text(store.own(table))
+        stored = as_text(store.committed(table)).set_index("key", drop=False)
+        expected = stored.loc[found["key"]].reset_index(drop=True)
+        apart = [*PASSING, "device", "software"]
+        same_software = found["software"].equals(expected["software"])
+        return found.drop(columns=apart), expected.drop(columns=apart), same_software
+
+    return of
+
+
+def test_stored_rows_of_untrained_networks_are_computed_again(computed_again):
     conditions = {
         "Control": {},
         "Clusterable Init": {"initial_groups": 10, "initial_first_layer": True},
@@ -133,35 +150,23 @@ def test_stored_rows_of_untrained_networks_are_computed_again(tmp_path, monkeypa
         *untrained_grid(conditions, 2, MLP((784, *[256] * 4, 10)), **shared),
         *untrained_grid(of_channels, 1, CNN((1, 28, 28), [[64, 64], [64]], (128,)), **shared),
     ]
-    run("random-init", runs, recompute=True)
-    found = as_text(store.own("random-init"))
-    stored = as_text(store.committed("random-init")).set_index("key", drop=False)
-    apart = [*PASSING, "device", "software"]
-    expected = stored.loc[found["key"]].reset_index(drop=True)
+    found, expected, _ = computed_again("random-init", runs)
     assert len(found) == len(runs) == 8
-    found, expected = found.drop(columns=apart), expected.drop(columns=apart)
     (pd.testing.assert_frame_equal if on_golden_machine() else assert_close)(found, expected)
 
 
 @pytest.mark.skipif("GOLDEN_AT_SIZE" not in os.environ, reason="takes a minute: make golden")
-def test_a_stored_network_of_the_papers_size_is_trained_again(tmp_path, monkeypatch):
-    monkeypatch.setenv("CLUSTERABILITY_LOCAL", str(tmp_path))
-    monkeypatch.setenv("CLUSTERABILITY_STORE", "again")
+def test_a_stored_network_of_the_papers_size_is_trained_again(computed_again):
     lines = {"Lines": {"dataset": "line"}}  # drawn by the library itself: no download
     runs = grid(
         [""], lines, 1, hidden=[256] * 4, seed=0, pruned=(False, True), training=Training(20, 20),
         measurement=Measurement(12, 50),
     )  # fmt: skip
-    run("alternative-datasets", runs, recompute=True)
-    found = as_text(store.own("alternative-datasets"))
-    stored = as_text(store.committed("alternative-datasets")).set_index("key", drop=False)
-    expected = stored.loc[found["key"]].reset_index(drop=True)
+    found, expected, same_software = computed_again("alternative-datasets", runs)
     assert len(found) == 2
-    apart = [*PASSING, "device", "software"]
-    if on_golden_machine() and found["software"].equals(expected["software"]):
-        pd.testing.assert_frame_equal(found.drop(columns=apart), expected.drop(columns=apart))
-    unpruned = [rows[rows["pruned"] == "False"].drop(columns=apart) for rows in (found, expected)]
-    assert_close(*unpruned)
+    if on_golden_machine() and same_software:
+        pd.testing.assert_frame_equal(found, expected)
+    assert_close(*(rows[rows["pruned"] == "False"] for rows in (found, expected)))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ _PLACES = {
     "papers.published": "published",
     "papers.agreement": "agreement",
     "papers.front_page": "front_page",
-    "papers.words": "STATES",
+    "papers.words": "STATES spread",
     "lesions.importance": "importance",
     "base.statistics": "Sample cohens_d",
     "data.catalogue": "TITLES",

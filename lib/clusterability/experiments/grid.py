@@ -9,7 +9,7 @@ from itertools import product
 from typing import Any
 
 from clusterability.base import files
-from clusterability.base.errors import InputError
+from clusterability.base.errors import InputError, check_known
 from clusterability.base.records import as_declared
 from clusterability.clustering.measure import Measurement
 from clusterability.clustering.ncut import check_n_clusters
@@ -122,8 +122,7 @@ def _book(name: str) -> dict[str, Any]:
 def select(known: Mapping[str, Mapping], chosen: Sequence[str]) -> dict[str, Mapping]:
     """The chosen conditions, in the order chosen; InputError for a name that is not among ``known``."""
     for name in chosen:
-        if name not in known:
-            raise InputError(f"no condition is called {name!r}: choose from {', '.join(known)}")
+        check_known("condition", name, known)
     return {name: known[name] for name in chosen}
 
 

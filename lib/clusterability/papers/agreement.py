@@ -50,13 +50,16 @@ def pairs(column: str = "ncut", *, computed: bool = True) -> pd.DataFrame:
     an n-cut that the same networks have under another null model.
     """
     parts = []
+    stored = {
+        figures: store.read(map(store.committed, figures), NetworkRow) for figures in set(map(tuple, TABLES.values()))
+    }
     for (experiment, architecture), figures in TABLES.items():
         theirs = published.load(experiment, architecture).rename(columns={
             f"{column}_mean": "published_mean", f"{column}_sd": "published_sd", "n_networks": "published_n",
         })  # fmt: skip
         null_model = ["null_model"] if experiment in ("null models", "number of clusters") else []
         keys = [*published.PLACE, "n_clusters", *null_model]
-        groups = _comparable(figures, architecture).groupby(keys, sort=False)[column]
+        groups = _comparable(stored[tuple(figures)], architecture).groupby(keys, sort=False)[column]
         ours = groups.agg(mean="mean", sd="std", n="size").reset_index()
         both = theirs.merge(ours, on=keys, how="left", suffixes=("", "_ours"))
         parts.append(both[both["published_mean"].notna() & ((both["null_model"] == "layer") | (column != "ncut"))])
@@ -70,9 +73,8 @@ def left_out(column: str = "ncut") -> pd.DataFrame:
     return pairs(column, computed=False)
 
 
-def _comparable(figures: list[str], architecture: str) -> pd.DataFrame:
+def _comparable(rows: pd.DataFrame, architecture: str) -> pd.DataFrame:
     """One row a network, measured as the papers did."""
-    rows = store.read(map(store.committed, figures), NetworkRow)
     trained_through = rows["epochs"] + rows["pruned"].astype(int) * rows["pruning_epochs"]
     rows = rows[
         (rows["n_eigenvectors"] == rows["n_clusters"])

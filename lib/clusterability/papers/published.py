@@ -32,7 +32,7 @@ def networks(
     """As :func:`load`, the published values network by network: the columns of ``data/published_networks.csv``, and
     ``beyond_all``: no shuffle has as small an n-cut."""
     found = _of("published_networks.csv", experiment, networks, null_model)
-    return found.assign(beyond_all=found["p"] < 1.5 / (1 + found["n_shuffles"]))
+    return found.assign(beyond_all=found["p"] < 1.5 / (1 + found["n_shuffles"]))  # p is rounded to six digits
 
 
 def _of(
