@@ -102,7 +102,8 @@ def test_corrections_of_known_p_values(method):
 
 def test_verdicts_tell_agreement_from_ignorance():
     columns = {"experiment": "factors", "architecture": "mlp 784-256x4-10", "dataset": "mnist", "pruned": False,
-               "null_model": "layer", "n_clusters": 12, "n": 5, "published_n": 5, "published_mean": 10.0}  # fmt: skip
+               "null_model": "layer", "n_clusters": 12, "n": 5, "published_n": 5, "published_mean": 10.0,
+               "as_released": False}  # fmt: skip
     table = pd.DataFrame(
         [
             {"condition": "Same", "mean": 10.0, "sd": 0.02, "published_sd": 0.02},
@@ -111,14 +112,66 @@ def test_verdicts_tell_agreement_from_ignorance():
             {"condition": "Other by a hair", "mean": 10.03, "sd": 0.001, "published_sd": 0.001},
         ]
     ).assign(**columns)
-    judged = agreement.judge(table, margin=0.1)
-    assert judged["verdict"].tolist() == [
-        agreement.EQUIVALENT, agreement.COMPATIBLE, agreement.DIFFERS, agreement.EQUIVALENT,
-    ]  # fmt: skip
-    assert judged["difference_p"].iloc[3] < 0.05
-    without = agreement.judge(table, margin=None)
-    assert without["verdict"].tolist()[3] == agreement.DIFFERS
+    judged = agreement.judge(table, np.full(4, 0.1))
+    assert judged["verdict"].tolist() == ["agrees", "cannot tell", "differs", "agrees"]
+    assert judged["raw_p"].iloc[3] < 0.05
     assert judged["name"].iloc[0] == "MNIST, Same, unpruned"
+    assert judged["needed"].iloc[1] == np.inf  # five networks of spread 0.5 cannot be told from any number of ours
+    assert (judged["at_most"] >= abs(judged["difference"])).all()
+    np.testing.assert_array_equal(judged["at_most"] < 0.1, judged["verdict"] == "agrees")
+
+
+def test_the_number_of_networks_needed_is_the_first_that_decides():
+    columns = {"experiment": "factors", "architecture": "mlp 784-256x4-10", "dataset": "mnist", "pruned": False,
+               "null_model": "layer", "n_clusters": 12, "as_released": False, "published_mean": 10.0}  # fmt: skip
+    table = pd.DataFrame(
+        [{"condition": "A", "mean": 10.02, "sd": 0.2, "n": 5, "published_sd": 0.02, "published_n": 20}]
+    )
+    [needed] = agreement.judge(table.assign(**columns), np.array([0.1]))["needed"]
+    for n, verdict in ((needed, "agrees"), (needed - 1, "cannot tell")):
+        assert agreement.judge(table.assign(**columns, n=n), np.array([0.1]))["verdict"].tolist() == [verdict]
+
+
+def test_margins_shrink_with_the_number_of_clusters_and_grow_with_pruning():
+    table = pd.DataFrame({"pruned": [False, True, True], "n_clusters": [12, 12, 6], "published_mean": [1.0, -20, 5]})
+    np.testing.assert_allclose(agreement.margins(table), [0.1, 0.25, 0.125])
+    np.testing.assert_allclose(agreement.z_margins(table), [2, 5, 2])
+
+
+def test_two_published_batches_are_pooled_and_compared_with_the_same_networks():
+    pooled, pairs = agreement.pooled(), agreement.pairs()
+    assert len(pooled) == 8
+    assert (pooled["published_n"] == 10).all()
+    pairs = pairs[(pairs["experiment"] == "factors") & (pairs["architecture"] == "mlp 784-256x4-10")]
+    for row in pooled.itertuples():
+        [same] = pairs[(pairs[published.PLACE] == [row.dataset, row.condition, row.pruned]).all(axis=1)].itertuples()
+        assert (row.mean, row.n) == (same.mean, same.n)
+        two = [published.load(name, "mlp 784-256x4-10", "layer") for name in ("factors", "null models")]
+        here = [row.dataset, row.condition, row.pruned]
+        means = [table[(table[published.PLACE] == here).all(axis=1)]["ncut_mean"].item() for table in two]
+        assert row.published_mean == pytest.approx(np.mean(means), abs=1e-4)
+        assert row.batches == pytest.approx(means[0] - means[1], abs=2e-4)
+
+
+def test_l2_networks_are_compared_as_released_where_they_were_measured_so():
+    pairs = agreement.pairs()
+    released = pairs[pairs["as_released"]]
+    assert set(released["condition"]) == {"L2 Reg"}
+    for row in released[released["architecture"] == "mlp 2-256x4-512"].itertuples():
+        rows = store.read([store.committed("mlp-polynomials-released")], NetworkRow)
+        assert row.mean == pytest.approx(rows[rows["condition"] == "L2 Reg"]["ncut"].mean())
+    assert len(released) == 3
+
+
+@pytest.mark.parametrize("column", ["shuffled_mean", "gap"])
+def test_shuffled_n_cuts_and_gaps_are_compared_network_by_network(column):
+    pairs = agreement.pairs(column)
+    assert len(pairs) > 70
+    row = pairs[(pairs["experiment"] == "factors") & (pairs["condition"] == "Dropout") & pairs["pruned"]].iloc[0]
+    theirs = published.networks("factors", row.architecture)
+    theirs = theirs[(theirs[published.PLACE] == [row.dataset, row.condition, row.pruned]).all(axis=1)]
+    values = theirs["shuffled_mean"] if column == "shuffled_mean" else theirs["ncut"] - theirs["shuffled_mean"]
+    assert (row.published_mean, row.published_n) == (pytest.approx(values.mean()), len(values))
 
 
 @pytest.mark.parametrize("column", ["ncut", "z"])

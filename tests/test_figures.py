@@ -358,7 +358,7 @@ def test_spectra_show_the_eigenvalues_around_the_last_one_used(measured):
 def test_the_forest_draws_every_comparison_at_its_place():
     table = pd.DataFrame(
         {"name": ["a", "b"], "difference": [0.5, -2.0], "low": [-1.0, -3.0], "high": [2.0, -1.0],
-         "verdict": [agreement.EQUIVALENT, agreement.DIFFERS]}
+         "verdict": [agreement.AGREES, agreement.DIFFERS]}
     )  # fmt: skip
     [panel] = figures.forest(table, "difference", agreement.COLOURS).axes
     assert [tick.get_text() for tick in panel.get_yticklabels()] == ["a", "b"]

@@ -1,5 +1,6 @@
 """Significance: a value among null values, two samples by their summaries, many p-values at once."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
@@ -39,6 +40,44 @@ def difference_interval(a: Sample, b: Sample, confidence: float = 0.95) -> tuple
 def difference_p(a: Sample, b: Sample, alternative: str = "two-sided") -> np.ndarray:
     """p that equal means differ so much, or that much to one side: "greater", "less" (Welch, 1947)."""
     return scipy.stats.ttest_ind_from_stats(*a, *b, equal_var=False, alternative=alternative).pvalue
+
+
+def less_p(a: Sample, b: Sample) -> float:
+    """p that a mean not below the other looks so far below it (Welch, 1947); a number is a sample without spread.
+
+    Where neither sample varies, the chance that order alone parts them, 1 / (n + m choose n), or that all values fall
+    on one side of a number, 1 / 2ⁿ; NaN where nothing tells a spread.
+
+    >>> zero, half = Sample(0.0, 0.0, 5), Sample(0.5, 0.0, float("inf"))
+    >>> less_p(zero, half), less_p(half, zero)
+    (0.03125, 1.0)
+    """
+    if a.sd == b.sd == 0:
+        n, m = sorted((a.n, b.n))
+        by_chance = 0.5**n if math.isinf(m) else 1 / math.comb(int(n + m), int(n))
+        return by_chance if a.mean < b.mean else 1.0
+    return float(difference_p(a, b, "less"))
+
+
+def spread_p(a: Sample, b: Sample) -> np.ndarray:
+    """p that a standard deviation not above the other looks so far above it (F-test); NaN of single networks."""
+    return scipy.stats.f.sf(np.square(a.sd) / np.square(b.sd), a.n - 1, b.n - 1)
+
+
+def fewer_p(k: int, n: int, other_k: int, other_n: int) -> float:
+    """p that k of n are as few beside others' share only by chance (Fisher's exact test)."""
+    return float(scipy.stats.fisher_exact([[k, n - k], [other_k, other_n - other_k]], alternative="less").pvalue)
+
+
+def share_interval(k: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Exact confidence interval of the share that k of n are a sample of (Clopper & Pearson, 1934).
+
+    >>> low, high = share_interval(5, 5)
+    >>> round(low, 3), high
+    (0.478, 1.0)
+    """
+    interval = scipy.stats.binomtest(int(k), int(n)).proportion_ci(confidence, "exact")
+    return float(interval.low), float(interval.high)
 
 
 def equivalence_p(a: Sample, b: Sample, margin: float) -> np.ndarray:

@@ -6,6 +6,7 @@ from clusterability.base import files
 from clusterability.data.catalogue import TITLES
 from clusterability.experiments import store
 from clusterability.papers import agreement, published
+from clusterability.papers.claims import UNDECIDED
 from clusterability.papers.words import spread
 
 
@@ -35,18 +36,17 @@ def totals() -> dict[str, str]:
     return {"n_figures": str(sum(map(bool, keys))), "n_rows": str(len(set().union(*keys)))}
 
 
-def agreeing(margin: float) -> dict[str, str]:
-    """How many mean n-cuts were compared with published ones, ``n_compared``, and how often each verdict was given
-    (``n_equivalent``, ``n_compatible``, ``n_differing``); of z-scores ``n_compared_z`` and ``n_differing_z``."""
-    of_ncuts = agreement.judge(agreement.pairs("ncut"), margin)["verdict"]
-    of_z = agreement.judge(agreement.pairs("z"), None)["verdict"]
+def agreeing() -> dict[str, str]:
+    """How many mean n-cuts were compared with published ones, ``n_compared``, of ``n_published``, and how often each
+    verdict was given: ``n_agreeing``, ``n_differing`` and ``n_undecided``."""
+    compared = agreement.pairs()
+    verdicts = agreement.judge(compared, agreement.margins(compared))["verdict"]
     numbers = {
-        "n_compared": len(of_ncuts),
-        "n_equivalent": (of_ncuts == agreement.EQUIVALENT).sum(),
-        "n_compatible": (of_ncuts == agreement.COMPATIBLE).sum(),
-        "n_differing": (of_ncuts == agreement.DIFFERS).sum(),
-        "n_compared_z": len(of_z),
-        "n_differing_z": (of_z == agreement.DIFFERS).sum(),
+        "n_compared": len(verdicts),
+        "n_published": len(verdicts) + len(agreement.left_out()),
+        "n_agreeing": (verdicts == agreement.AGREES).sum(),
+        "n_undecided": (verdicts == UNDECIDED).sum(),
+        "n_differing": (verdicts == agreement.DIFFERS).sum(),
     }
     return {name: str(number) for name, number in numbers.items()}
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from clusterability.experiments import grid, run
 from clusterability.experiments.grid import Run
-from clusterability.papers.claims import Claim
+from clusterability.papers.claims import NOT_EVALUATED, Claim
 from clusterability.report import style, tables
 
 
@@ -52,22 +52,24 @@ class Page:
         for name, value in values.items():
             glue(name, value, display=False)
 
-    def scale(self, runs: Sequence[Run], full: pd.DataFrame, full_runs: Sequence[Run]) -> None:
+    def scale(self, runs: Sequence[Run], full: pd.DataFrame, full_runs: Sequence[Run]) -> str:
         """Glue what the page says of its size, where the published one is too large for every machine: ``scale``, in
         words; ``n_replicates``, ``n_shuffles``; ``epochs``, before and during pruning; ``n_full`` and
-        ``n_full_wanted``, how many rows are at hand and wanted at the published scale."""
+        ``n_full_wanted``, how many rows are at hand and wanted at the published scale. Returns what is to stand by
+        verdicts: "at a smaller scale", or nothing."""
         here, there = ({(r.network.training.last_epoch(True), r.network.architecture.n_vertices) for r in which}
                        for which in (runs, full_runs))  # fmt: skip
-        smaller = "a smaller scale than" if max(here) <= max(there) else "another scale than"
+        at = "" if here == there else "at a smaller scale" if max(here) <= max(there) else "at another scale"
         training = runs[0].network.training
         self.glue(
-            scale="At the published scale" if here == there else f"At {smaller} published",
+            scale=f"{at.capitalize()} than published" if at else "At the published scale",
             n_replicates=len({run.network.seed for run in runs}),
             n_shuffles=runs[0].measurement.n_shuffles,
             epochs=f"{training.epochs} + {training.pruning_epochs}",
             n_full=len(full),
             n_full_wanted=len(full_runs),
         )
+        return at
 
     beside = staticmethod(tables.beside)
 
@@ -75,12 +77,14 @@ class Page:
         """Write the figure as SVG, PDF and PNG, and show it; ``suffix`` tells further figures of the page apart."""
         return style.save(figure, f"{self.name}-{suffix}" if suffix else self.name)
 
-    def claims(self, *evaluated: Claim, only_decided: bool = False) -> HTML:
-        """Claims, whether each holds, and the numbers that say so; or only those that hold or do not."""
-        shown = [claim for claim in evaluated if claim.holds is not None or not only_decided]
-        return tables.html(
-            [{"Claim": one.statement, "Verdict": one.verdict, "Numbers": one.numbers} for one in shown]
-        )
+    def claims(self, *evaluated: Claim, at: str = "", only_decided: bool = False) -> HTML:
+        """Claims, what the rows say of each, and the numbers that say so; or only those that rows speak of. ``at``
+        names the scale, as :meth:`scale` does, where it is not the published one."""
+        shown = [claim for claim in evaluated if claim.verdict != NOT_EVALUATED or not only_decided]
+        return tables.html([
+            {"Claim": one.statement, "Verdict": f"{one.verdict}, {at}" if at else one.verdict, "Numbers": one.numbers}
+            for one in shown
+        ])  # fmt: skip
 
     def provenance(self) -> HTML:
         """Where all rows come from that the page has asked for."""

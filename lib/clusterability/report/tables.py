@@ -11,6 +11,7 @@ from clusterability.data.catalogue import TITLES, entry
 from clusterability.graphs.channels import ChannelGraph
 from clusterability.graphs.layered import LayeredGraph
 from clusterability.lesions import importance
+from clusterability.papers.claims import LEVEL, UNDECIDED
 from clusterability.papers.published import PLACE
 from clusterability.papers.words import STATES, column, spread
 
@@ -149,20 +150,22 @@ def significance(rows: pd.DataFrame, level: float = 0.05) -> HTML:
 
 
 def agreement(compared: pd.DataFrame) -> HTML:
-    """Ours against published, as :func:`clusterability.papers.agreement.judge` gives it."""
+    """Ours against published, as :func:`clusterability.papers.agreement.judge` gives it; a star marks the differences
+    that survive the correction for their number, and the spreads that differ."""
     lines = []
     for row in compared.itertuples():
-        line = {
+        noisy = "the published values scatter too much"
+        undecided = noisy if np.isinf(row.needed) else f"needs {row.needed:.0f} of ours"
+        lines.append({
             "Condition": row.name,
             "ours": f"{spread(row.mean, row.sd)} ({row.n:.0f})",
             "published": f"{spread(row.published_mean, row.published_sd)} ({row.published_n:.0f})",
             "difference ± 95 %": spread(row.difference, row.high - row.difference),
-            "p, difference": f"{row.raw_p:.2g}",
-            "corrected": f"{row.difference_p:.2g}",
-        }
-        if not np.isnan(row.equivalence_p):
-            line["p, equivalence, corrected"] = f"{row.equivalence_p:.2g}"
-        lines.append({**line, "Verdict": row.verdict})
+            "at most": f"{row.at_most:.2f}",
+            "p": f"{row.raw_p:.2g}" + "*" * (row.difference_p < LEVEL),
+            "ratio of spreads": f"{row.sd / row.published_sd:.2g}" + "*" * (row.spread_p < LEVEL),
+            "Verdict": f"{row.verdict}: {undecided}" if row.verdict == UNDECIDED else row.verdict,
+        })  # fmt: skip
     return html(lines)
 
 
