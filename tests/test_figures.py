@@ -364,6 +364,10 @@ def test_the_forest_draws_every_comparison_at_its_place():
     assert [tick.get_text() for tick in panel.get_yticklabels()] == ["a", "b"]
     places = [line.get_xydata().tolist() for line in panel.lines[1:]]
     assert places == [[[-1.0, 0], [2.0, 0]], [[0.5, 0]], [[-3.0, 1], [-1.0, 1]], [[-2.0, 1]]]
+    [cut] = figures.forest(table, "difference", agreement.COLOURS, limit=1.8).axes
+    lines = {line.get_marker(): line.get_xydata().tolist() for line in cut.lines[1:] if line.get_marker() in "<>"}
+    assert lines == {">": [[1.8, 0]], "<": [[-1.8, 1]]}
+    assert all(abs(x) <= 1.8 for line in cut.lines[1:] for x in line.get_xdata())
 
 
 def test_a_network_is_drawn_with_all_its_neurons():

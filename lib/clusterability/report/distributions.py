@@ -134,16 +134,21 @@ def spectra(rows: pd.DataFrame, n_clusters: int, groups: pd.Series) -> Figure:
 
 
 @drawing
-def forest(table: pd.DataFrame, label: str, colours: Mapping[str, str]) -> Figure:
+def forest(table: pd.DataFrame, label: str, colours: Mapping[str, str], limit: float = np.inf) -> Figure:
     """Differences with their confidence intervals, a line a comparison: ``name``, ``difference``, ``low``, ``high``
-    and ``verdict``; verdicts have ``colours``, in the order of the legend; ``label`` is the horizontal axis's."""
+    and ``verdict``; verdicts have ``colours``, in the order of the legend; ``label`` is the horizontal axis's. What
+    lies beyond ± ``limit`` is an arrow there."""
     looks = {verdict: (colours[verdict], marker) for verdict, (_, marker) in zip(colours, STYLES, strict=False)}
     figure, panel = plt.subplots(figsize=(7.6, 1.2 + 0.24 * len(table)))
     panel.axvline(0, **ZERO)
     for place, row in enumerate(table.itertuples()):
         colour, marker = looks[row.verdict]
-        panel.plot([row.low, row.high], [place, place], color=colour, linewidth=1.2)
-        panel.plot(row.difference, place, color=colour, marker=marker, markersize=4.5)
+        panel.plot(np.clip([row.low, row.high], -limit, limit), [place, place], color=colour, linewidth=1.2)
+        if abs(row.difference) < limit:
+            panel.plot(row.difference, place, color=colour, marker=marker, markersize=4.5)
+        for beyond, end, arrow in ((row.low < -limit, -limit, "<"), (row.high > limit, limit, ">")):
+            if beyond:
+                panel.plot(end, place, color=colour, marker=arrow, markersize=5)
     panel.set_yticks(range(len(table)), table["name"], fontsize=8.5)
     panel.set(xlabel=label, ylim=(len(table) - 0.4, -0.6))
     legend(figure, {verdict: look for verdict, look in looks.items() if verdict in set(table["verdict"])})
