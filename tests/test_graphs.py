@@ -14,8 +14,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from clusterability.base.errors import InputError
 from clusterability.graphs.channels import ChannelGraph, Connection
-from clusterability.graphs.graph import MatrixGraph, permuted
+from clusterability.graphs.graph import MatrixGraph
 from clusterability.graphs.layered import LayeredGraph, check_matrices
+from clusterability.graphs.null_models import permuted
 from helpers import dense_adjacency, networks, random_network
 
 SEEDS = st.integers(0, 2**32 - 1)

@@ -122,7 +122,11 @@ def _or_none(value: float) -> float | None:
 @click.option("--shuffles", default=50, show_default=True, help="Random networks to compare with.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
 @click.option("--null", "null_model", default="layer", show_default=True,
-              help="What is shuffled: all weights of a layer (layer) or its nonzero ones (nonzero).")  # fmt: skip
+              help="What is shuffled: all weights of a layer (layer); its nonzero ones (nonzero), also so that every "
+              "neuron's strengths stay (strengths) or its numbers of weights (swapped); the nonzero weights of every "
+              "neuron's inputs (incoming) or outputs (outgoing).")  # fmt: skip
+@click.option("--gauge", metavar="NAME", help="Rescale an MLP's ReLU neurons, which leaves its function as it is: "
+              "balanced, balanced-l1 or incoming.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--architecture", metavar="NAME", help="torchvision's classifier whose state_dict the file NETWORK is.")
 @click.option("--input-shape", metavar="C,H,W", help="Of one example [default: 3,224,224 for torchvision's].")

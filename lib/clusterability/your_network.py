@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import numpy as np
 import scipy.sparse
 
-from clusterability.base.errors import InputError
+from clusterability.base.errors import InputError, check_known
 from clusterability.base.threads import available_cores
 from clusterability.clustering import ncut as partitions
 from clusterability.clustering.measure import Clusterability, Measurement
 from clusterability.clustering.measure import measure as measured
 from clusterability.clustering.ncut import Clustering, spectral_clustering
+from clusterability.graphs.gauge import CANONICAL, canonical, rescaled
 from clusterability.graphs.graph import Graph, MatrixGraph
 from clusterability.graphs.layered import LayeredGraph
 from clusterability.networks.files import read_network
@@ -41,6 +42,7 @@ def graph(
     input_layer: bool | None = None,
     norm: str | None = None,
     fold: bool | None = None,
+    gauge: str | None = None,
     seed: int = 0,
 ) -> Graph:
     """The weight graph of a network (C, section 2.1).
@@ -61,6 +63,9 @@ def graph(
         What the edge of a kernel weighs; by default the induced norm.
     fold : bool, optional
         Whether batch normalization scales weights; by default it does.
+    gauge : {"balanced", "balanced-l1", "incoming"}, optional
+        That an MLP's hidden neurons, taken to be ReLU, are rescaled to, see
+        :func:`clusterability.graphs.gauge.canonical`; by default they are as they are.
     seed : int
         Of random weights, where the network's name asks for them.
 
@@ -79,28 +84,42 @@ def graph(
         "norm": norm,
         "fold": fold,
     }
+    if gauge is not None:
+        check_known("gauge", gauge, CANONICAL)
     if isinstance(network, str | Path):
         named = ":" in str(network) and not Path(network).exists() and _is_name(str(network))
         if named and architecture:
             raise InputError(f"--architecture is for a file, but {network} names a model already")
         if named or architecture:
+            _refuse({"gauge": gauge}, f"{network} is a model", "multi-layer perceptrons")
             return _graph_by_name(network, architecture, seed, **options)
         _refuse(options, f"{network} is taken for an MLP's file")
-        return LayeredGraph.of(read_network(Path(network))[0])
+        return _in_gauge(*read_network(Path(network)), gauge)
     if "torch" in sys.modules and isinstance(network, sys.modules["torch"].nn.Module):
+        _refuse({"gauge": gauge}, "the network is a model", "multi-layer perceptrons")
         return _graph_of_model(network, **options)
     _refuse(options | {"architecture": architecture}, "the network is given by its matrices")
+    if not isinstance(network, list | tuple):
+        _refuse({"gauge": gauge}, "the network is given as a graph", "multi-layer perceptrons")
     if hasattr(network, "without_isolated"):
         return cast("Graph", network)
     if scipy.sparse.issparse(network) or (isinstance(network, np.ndarray) and network.ndim == 2):
         return MatrixGraph.of(network)
-    return LayeredGraph.of([np.asarray(matrix) for matrix in network])
+    matrices = [np.asarray(matrix) for matrix in network]
+    return _in_gauge(matrices, [np.zeros(len(matrix)) for matrix in matrices], gauge)
 
 
-def _refuse(options: dict[str, Any], reason: str) -> None:
+def _in_gauge(weights: list[np.ndarray], biases: list[np.ndarray], gauge: str | None) -> LayeredGraph:
+    as_given = LayeredGraph.of(weights)  # refuses what is no network
+    if gauge is None:
+        return as_given
+    return LayeredGraph.of(rescaled(weights, biases, canonical(gauge, weights, biases))[0])
+
+
+def _refuse(options: dict[str, Any], reason: str, kind: str = "models") -> None:
     for name, value in options.items():
         if value is not None:
-            raise InputError(f"--{name.replace('_', '-')} is for models, but {reason}")
+            raise InputError(f"--{name.replace('_', '-')} is for {kind}, but {reason}")
 
 
 def _is_name(text: str) -> bool:
@@ -199,8 +218,8 @@ def measure(
     n_clusters, n_shuffles : int
     seed : int
         Of k-means, of shuffles, and of random weights.
-    null_model : {"layer", "nonzero"}
-        What is shuffled: all weights of a layer, or its nonzero ones among their places.
+    null_model : {"layer", "nonzero", "incoming", "outgoing", "strengths", "swapped"}
+        What is shuffled, see :func:`clusterability.graphs.null_models.shuffled`.
     progress : callable, optional
         Called after every clustering.
 

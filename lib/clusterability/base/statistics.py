@@ -80,7 +80,7 @@ def share_interval(k: int, n: int, confidence: float = 0.95) -> tuple[float, flo
     return float(interval.low), float(interval.high)
 
 
-def equivalence_p(a: Sample, b: Sample, margin: float) -> np.ndarray:
+def equivalence_p(a: Sample, b: Sample, margin: float | np.ndarray) -> np.ndarray:
     """p that means at least ``margin`` apart look so close: two one-sided tests (Schuirmann, 1987), Welch's."""
     high, low = a._replace(mean=a.mean + margin), a._replace(mean=a.mean - margin)
     return np.maximum(difference_p(high, b, "greater"), difference_p(low, b, "less"))

@@ -15,7 +15,8 @@ from clusterability.base.records import as_declared
 from clusterability.base.statistics import p_value, z_score
 from clusterability.clustering.ncut import Clustering, check_n_clusters, in_out_ratio, shares, spectral_clustering
 from clusterability.clustering.spectral import laplacian_eigenpairs
-from clusterability.graphs.graph import Graph, check_null_model
+from clusterability.graphs.graph import Graph
+from clusterability.graphs.null_models import ENTRYWISE, check_null_model
 
 _MORE_EIGENVALUES = 4  # than clusters, to see whether a gap follows the last one used
 
@@ -26,7 +27,7 @@ class Measurement:
 
     n_clusters: int = 12
     n_shuffles: int = 50  # random networks that the n-cut is compared with; at 0 it is not compared
-    null_model: str = "layer"  # all entries of a layer are shuffled, or only the "nonzero" ones among their places
+    null_model: str = "layer"  # what is shuffled: see :func:`clusterability.graphs.null_models.shuffled`
     n_eigenvectors: int | None = None  # dimensions of the embedding; by default as many as there are clusters
     n_starts: int | None = None  # of k-means; by default :func:`clusterability.clustering.ncut.n_starts`
     volume_epsilon: float | None = None  # added to volumes, see :func:`clusterability.clustering.ncut.ncut`
@@ -98,8 +99,13 @@ def measure(
 
     Isolated neurons are deleted first; then the weights are shuffled; then neurons that the shuffle has isolated are
     deleted too (as released). Every clustering has a seed of its own, made of ``seed``, so the result does not depend
-    on ``workers``. InputError for more clusters than connected neurons.
+    on ``workers``. InputError for more clusters than connected neurons, or a null model that the graph cannot have.
     """
+    if measurement.null_model not in ENTRYWISE and graph.blocks is None:
+        raise InputError(
+            f"null model {measurement.null_model!r} is one of weight matrices, and this graph has none: choose "
+            f"{' or '.join(ENTRYWISE)}"
+        )
     kept, present = graph.without_isolated()
     check_n_clusters(measurement.n_clusters, kept.n_vertices)
     seeds = np.random.SeedSequence(seed).spawn(measurement.n_shuffles + 1)

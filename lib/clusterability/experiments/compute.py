@@ -24,6 +24,7 @@ from tqdm import tqdm
 from clusterability.base import files
 from clusterability.base.errors import InputError
 from clusterability.base.threads import available_cores
+from clusterability.clustering import gauge_search
 from clusterability.clustering.measure import Clusterability, measure
 from clusterability.clustering.ncut import n_starts, shares
 from clusterability.data import load as data
@@ -31,6 +32,7 @@ from clusterability.data.catalogue import NONE, Dataset
 from clusterability.experiments import store
 from clusterability.experiments.grid import KEY_VERSION, Run
 from clusterability.experiments.rows import ROWS, Row
+from clusterability.graphs.gauge import rescaled
 from clusterability.graphs.graph import Graph
 from clusterability.graphs.layered import LayeredGraph
 from clusterability.lesions.importance import SMALL, row_of
@@ -194,8 +196,8 @@ _AS_MEASURED = (
 
 
 def _measured(run: Run, network: TrainedNetwork, dataset: Dataset | None, tell: Tell) -> Iterator[dict]:
-    if run.trimmed:
-        network = _trimmed(network, run, dataset)
+    if run.trimmed or run.gauge or run.rewound:
+        network = _changed(network, run, dataset)
     measured = measure(_graph(run, network), run.measurement, run.network.seed, workers=available_cores())
     tell(1)
     magnitudes = [np.abs(weight[weight != 0]) for weight in network.weights]
@@ -216,18 +218,30 @@ def _measured(run: Run, network: TrainedNetwork, dataset: Dataset | None, tell: 
     }
 
 
-def _trimmed(network: TrainedNetwork, run: Run, dataset: Dataset) -> TrainedNetwork:
-    """The network without its smallest first-layer weights, scored anew."""
-    first = trimmed(network.weights[0], run.network.training.learning_rate, run.trimmed)
-    weights = [first, *network.weights[1:]]
-    stack = Stack.of([TrainedNetwork(weights, network.biases)])
+def _changed(network: TrainedNetwork, run: Run, dataset: Dataset | None) -> TrainedNetwork:
+    """The network as a run wants it, scored anew: without its smallest first-layer weights, with the weights it
+    started from where any are left, or in another gauge."""
+    weights, biases = list(network.weights), list(network.biases)
+    if run.trimmed:
+        weights[0] = trimmed(weights[0], run.network.training.learning_rate, run.trimmed)
+    if run.rewound:
+        start = untrained(run.network)
+        weights = [first * (last != 0) for first, last in zip(start.weights, weights, strict=True)]
+        biases = start.biases
+    if run.gauge:
+        seed, k = run.network.seed, run.measurement.n_clusters
+        scale = gauge_search.factors(run.gauge, run.gauge_strength, weights, biases, k, seed)
+        weights, biases = rescaled(weights, biases, scale)
+    weights, biases = ([array.astype(np.float32) for array in arrays] for arrays in (weights, biases))
     scores = dict(network.scores)
-    with torch.no_grad():
-        for split in ("train", "test"):
-            [scores[f"{split}_accuracy"]], [scores[f"{split}_loss"]] = evaluate(
-                stack, *map(torch.from_numpy, dataset.flat(split))
-            )
-    return TrainedNetwork(weights, network.biases, scores)
+    if dataset is not None:
+        stack = Stack.of([TrainedNetwork(weights, biases)])
+        with torch.no_grad():
+            for split in ("train", "test"):
+                [scores[f"{split}_accuracy"]], [scores[f"{split}_loss"]] = evaluate(
+                    stack, *map(torch.from_numpy, dataset.flat(split))
+                )
+    return TrainedNetwork(weights, biases, scores)
 
 
 def _graph(run: Run, network: TrainedNetwork) -> Graph:

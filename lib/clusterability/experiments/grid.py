@@ -11,6 +11,7 @@ from typing import Any
 from clusterability.base import files
 from clusterability.base.errors import InputError, check_known
 from clusterability.base.records import as_declared
+from clusterability.clustering.gauge_search import check_gauge
 from clusterability.clustering.measure import Measurement
 from clusterability.clustering.ncut import check_n_clusters
 from clusterability.data.catalogue import NONE, entry
@@ -36,6 +37,9 @@ class Run:
     after_epoch: int | None = None  # measured then, counted through training and pruning, instead of at the end
     kernel_norm: str = "induced"  # what an edge between two channels weighs: induced, entrywise or frobenius
     fold_normalization: bool = False  # into these norms
+    gauge: str = ""  # that its neurons are rescaled to before, see clusterability.clustering.gauge_search (MLPs)
+    gauge_strength: float = 0.0  # of gauges that have one
+    rewound: bool = False  # the weights that are left are those of the start (MLPs)
     kind: str = "network"  # or "lesions", "conditional" (given each other), "clusters" (silenced whole)
     n_controls: int = 0  # random sets of neurons that a lesioned sub-module is compared with
 
@@ -46,8 +50,11 @@ class Run:
             raise InputError("0 pruning_epochs: pruned networks need at least 1")
         architecture = self.network.architecture
         architecture.check_measurable(norm=self.kernel_norm, fold=self.fold_normalization)
-        if self.trimmed and not architecture.fully_connected:
-            raise InputError(f"trimmed {self.trimmed:g}: {architecture.name} is convolutional")
+        for name in ("trimmed", "gauge", "rewound"):
+            if getattr(self, name) and not architecture.fully_connected:
+                raise InputError(f"{name} {getattr(self, name)}: {architecture.name} is convolutional")
+        if self.gauge:
+            check_gauge(self.gauge, self.gauge_strength)
         if self.kind in ("lesions", "conditional") and self.n_controls < 1:
             raise InputError(f"n_controls {self.n_controls}: at least 1 is needed")
         if self.kind != "network" and not architecture.fully_connected:
@@ -75,6 +82,8 @@ class Run:
                 "measurement": self.measurement.as_dict(),
                 "version": KEY_VERSION,
                 **({"trimmed": self.trimmed} if self.trimmed else {}),
+                **({"gauge": [self.gauge, self.gauge_strength]} if self.gauge else {}),
+                **({"rewound": True} if self.rewound else {}),
                 **({"epoch": self.after_epoch} if self.after_epoch is not None else {}),
                 **({"kernel_norm": self.kernel_norm} if self.kernel_norm != "induced" else {}),
                 **({"folded": True} if self.fold_normalization else {}),

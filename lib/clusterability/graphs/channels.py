@@ -18,7 +18,8 @@ import scipy.sparse.csgraph
 import scipy.sparse.linalg
 
 from clusterability.base.errors import InputError, check_known
-from clusterability.graphs.graph import Graph, permuted
+from clusterability.graphs.graph import Graph
+from clusterability.graphs.null_models import permuted
 
 if TYPE_CHECKING:
     from clusterability.graphs.tracing import Layer

@@ -1,4 +1,4 @@
-"""What clustering asks of a graph, the null models that shuffle one, and graphs given by their adjacency."""
+"""What clustering asks of a graph, and graphs given by their adjacency."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ import scipy.sparse
 import scipy.sparse.csgraph
 import scipy.sparse.linalg
 
-from clusterability.base.errors import InputError, check_known
-
-NULL_MODELS = ("layer", "nonzero")
+from clusterability.base.errors import InputError
+from clusterability.graphs.null_models import permuted
 
 
 class Graph(Protocol):
@@ -25,7 +24,8 @@ class Graph(Protocol):
     adjacency: scipy.sparse.csr_array  # (n_vertices, n_vertices), symmetric
 
     def shuffled(self, null_model: str, rng: np.random.Generator) -> Graph:
-        """The graph with the weights of every matrix permuted within it, see :func:`permuted`."""
+        """The graph with the weights of every matrix as a null model has them, see
+        :mod:`clusterability.graphs.null_models`."""
 
     def among(self, kept: np.ndarray) -> Graph:
         """What is left of the graph among some vertices (n_vertices,) of bool."""
@@ -58,28 +58,6 @@ class Graph(Protocol):
     def components(self) -> np.ndarray:
         """Which connected component every vertex is in (n_vertices,) of int."""
         return scipy.sparse.csgraph.connected_components(self.adjacency, directed=False)[1]
-
-
-def permuted(entries: np.ndarray, null_model: str, rng: np.random.Generator) -> np.ndarray:
-    """Entries (n,) of a matrix in random order: all of them ("layer"), or the nonzero ones among their places
-    ("nonzero"), which keeps the sparsity pattern.
-
-    >>> permuted(np.array([0.0, 1.0, 2.0, 3.0]), "nonzero", np.random.default_rng(0)).tolist()
-    [0.0, 3.0, 1.0, 2.0]
-    """
-    check_null_model(null_model)
-    entries = entries.copy()
-    if null_model == "layer":
-        rng.shuffle(entries)
-    else:
-        places = np.flatnonzero(entries)
-        entries[places] = rng.permutation(entries[places])
-    return entries
-
-
-def check_null_model(null_model: str) -> None:
-    """Raise InputError if there is no such null model."""
-    check_known("null model", null_model, NULL_MODELS)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,8 @@ import numpy as np
 import scipy.sparse
 
 from clusterability.base.errors import InputError
-from clusterability.graphs.graph import Graph, permuted
+from clusterability.graphs import null_models
+from clusterability.graphs.graph import Graph
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +63,7 @@ class LayeredGraph(Graph):
         return sum(2 * ((block @ before) * after).sum(axis=0) for block, (before, after) in ends)
 
     def shuffled(self, null_model: str, rng: np.random.Generator) -> LayeredGraph:
-        moved = (permuted(block.ravel(), null_model, rng).reshape(block.shape) for block in self.blocks)
-        return LayeredGraph(tuple(moved))
+        return LayeredGraph(tuple(null_models.shuffled(block, null_model, rng) for block in self.blocks))
 
     def among(self, kept: np.ndarray) -> LayeredGraph:
         ends = zip(self.blocks, pairwise(self.by_layer(kept)), strict=True)

@@ -64,9 +64,8 @@ def every(
             low, high = statistics.share_interval(n_true, n)
             text += f" ({100 * low:.0f} to {100 * high:.0f} %)"
         text += f", undefined in {len(own) - n}" if n < len(own) else ""
-        known = (
-            theirs[(theirs["condition"] == condition) & (theirs["dataset"] == dataset)] if theirs is not None else []
-        )
+        known = chosen[:0] if theirs is None else theirs
+        known = known[(known["condition"] == condition) & (known["dataset"] == dataset)]
         p_exceptions = 0.0
         if len(known):
             as_published = [v if column == "beyond_all" else _verdict(v, relation, bound) for v in known[column]]
@@ -148,7 +147,7 @@ def _tested(ours: Sample, theirs: Sample, relation: str, margin: float, statisti
     """p of the claim and p of its opposite."""
     if statistic == "std":
         ordered = (ours, theirs) if relation in ">≥" else (theirs, ours)
-        return statistics.spread_p(*ordered), statistics.spread_p(*ordered[::-1])
+        return float(statistics.spread_p(*ordered)), float(statistics.spread_p(*ordered[::-1]))
     above, below = (theirs._replace(mean=theirs.mean + side * margin) for side in (1, -1))
     if relation == "≈":
         inside = max(statistics.less_p(ours, above), statistics.less_p(below, ours))
