@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 BOOK := $(BIN)/jupyter-book build -W -n --keep-going --all
 
-.PHONY: run quick test lint golden book paper bench lock install clean
+.PHONY: run quick test lint golden book paper bench weights lock install clean
 
 # The book as it stands, from the stored rows, and one page that trains on this machine.
 run: install
@@ -49,6 +49,12 @@ paper: install
 
 bench: install
 	$(BIN)/python benchmarks/speed.py
+
+# Weights that were trained for ImageNet, for the page on ImageNet; `make weights NAMES=mobilenet_v2` fetches more.
+weights: install
+	$(PYTHON) -m venv build/weights
+	build/weights/bin/python -m pip install --quiet h5py==3.16.0 numpy
+	build/weights/bin/python tools/fetch_weights.py data/local/weights $(NAMES)
 
 # Versions stay where pyproject.toml allows; `make lock UPGRADE=--upgrade` renews all of them.
 lock:

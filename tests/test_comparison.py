@@ -231,3 +231,13 @@ def test_published_means_are_those_of_the_published_networks():
         np.testing.assert_allclose(means[f"{column}_sd"], groups[column].std(), atol=2e-4)
     least = published.networks("factors", "mlp 784-256x4-10").query("condition == 'Dropout'")
     assert least["beyond_all"].all()
+
+
+def test_published_lesions_are_classed_as_ours_but_for_what_counts_as_small():
+    table = published.lesions()
+    assert len(table) == 161
+    larger = table[table["n_neurons"] > 20]
+    assert (larger["released_kind"] == "important").equals(larger["kind"] == "important")
+    assert (table[table["n_neurons"] <= 20]["released_kind"] == "small").all()
+    before = (table["accuracy"] + table["drop"]).groupby([table["dataset"], table["condition"]])
+    assert (before.max() - before.min() < 1e-3).all()

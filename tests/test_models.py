@@ -191,7 +191,23 @@ def test_wrong_classifiers_are_refused():
             experiments.classifier_grid(**{**known, **changes}, measurement=Measurement(3, 2), seed=0)
 
 
-def test_every_classifier_and_every_shuffle_is_drawn_and_what_was_not_computed_is_called_so():
+def test_weights_that_make_weights_fetches_are_read_or_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("CLUSTERABILITY_LOCAL", str(tmp_path))
+    with pytest.raises(InputError, match=r"'edges' of vgg16.*make weights"):
+        models.by_name("torchvision:vgg16:edges", seed=0)
+    bare = models.layout("vgg16").features
+    rng = np.random.default_rng(0)
+    arrays = {f"features.{name}": rng.normal(size=tuple(parameter.shape)).astype(np.float32)
+              for name, parameter in bare.named_parameters()}  # fmt: skip
+    (tmp_path / "weights").mkdir()
+    np.savez(tmp_path / "weights" / "vgg16-edges.npz", **arrays)
+    model = models.by_name("torchvision:vgg16:edges", seed=0)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(model.get_parameter(name).detach().numpy(), array)
+    assert not model.classifier[0].weight.any()
+
+
+def test_every_classifier_and_every_shuffle_is_drawn():
     theirs = published.load("imagenet", ["VGG-16", "ResNet-18"]).assign(network=lambda table: table["architecture"])
     assert list(theirs["network"]) == ["VGG-16", "ResNet-18"]
     rows = theirs.rename(columns={"ncut_mean": "ncut", "z_mean": "z", "p_mean": "p"}).assign(
@@ -208,6 +224,7 @@ def test_every_classifier_and_every_shuffle_is_drawn_and_what_was_not_computed_i
     single = [float(offsets[0, 0]) for offsets in drawn if len(offsets) == 1]
     assert sorted(single) == sorted([*rows["ncut"], theirs["ncut_mean"].iloc[0]])
     shown = tables.classifiers(rows, theirs.iloc[:1], ["Untrained", "Pretrained"], by="network").data
-    assert shown.count("not computed here") == 2
+    assert "<td>pretrained, here</td>" not in shown  # there is no such row
+    assert shown.count("untrained, here") == 2
     assert shown.count("pretrained, published") == 1
     assert "8.500" in shown

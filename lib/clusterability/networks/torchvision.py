@@ -12,12 +12,15 @@ from typing import Any
 import torch
 from torch import nn
 
+from clusterability.base import files
 from clusterability.base.errors import InputError, reason
 from clusterability.base.torchvision import import_torchvision
 from clusterability.networks.classifier import RANDOM
 from clusterability.networks.files import read_tensors
 
 PREFIX = "torchvision:"
+FETCHED = {"vgg16": {"edges": "vgg16-edges.npz"}, "mobilenet_v2": {"IMAGENET1K_V1": "mobilenet_v2-b0353104.pth"}}
+"""Files of weights by classifier and name that ``make weights`` puts into ``data/local/weights``."""
 
 
 def is_name(text: str) -> bool:
@@ -44,6 +47,11 @@ def by_name(name: str, seed: int) -> nn.Module:
     check_weights(architecture, weights)
     if weights == RANDOM:
         return _seeded(lambda: _bare(architecture), seed)
+    file = files.local_folder() / "weights" / FETCHED.get(architecture, {}).get(weights, "none")
+    if file.is_file():
+        return _fetched(architecture, file)
+    if weights not in _recommended(architecture):
+        raise InputError(f"the weights {weights!r} of {architecture} are not here: `make weights` fetches them")
     try:
         return _models(architecture).get_model(architecture, weights=weights)
     except (OSError, RuntimeError) as failure:
@@ -55,10 +63,24 @@ def by_name(name: str, seed: int) -> nn.Module:
 
 def check_weights(architecture: str, weights: str) -> None:
     """Raise InputError unless torchvision has such a classifier, and such weights for it."""
-    models = _models(architecture)
-    known = [RANDOM, "DEFAULT", *(entry.name for entry in models.get_model_weights(architecture))]
+    known = list(dict.fromkeys([RANDOM, *_recommended(architecture), *FETCHED.get(architecture, {})]))
     if weights not in known:
         raise InputError(f"{architecture} has no weights {weights!r}: choose from {', '.join(known)}")
+
+
+def _recommended(architecture: str) -> list[str]:
+    return ["DEFAULT", *(entry.name for entry in _models(architecture).get_model_weights(architecture))]
+
+
+def _fetched(architecture: str, file: Path) -> nn.Module:
+    """A classifier with weights that `make weights` has fetched; what the file lacks is zero."""
+    if file.suffix == ".pth":
+        return torchvision_model_from(file, architecture)
+    model = layout(architecture).to_empty(device="cpu")
+    tensors = {name: torch.from_numpy(array) for name, array in files.read_npz(file).items()}
+    empty = {name: torch.zeros_like(tensor) for name, tensor in model.state_dict().items()}
+    model.load_state_dict(empty | tensors)
+    return model
 
 
 def torchvision_model_from(path: Path, architecture: str) -> nn.Module:

@@ -59,7 +59,7 @@ def every(
         own = [_verdict(value, relation, bound) for value in values]
         n_true, n = own.count(True), len(own) - own.count(None)
         test = f"{named.in_text} {relation} {named.factor * bound:.3g}"
-        text = f"{TITLES[dataset]}: {test} in {n_true} of {len(own)} {noun}"
+        text = f"{TITLES.get(dataset, dataset)}: {test} in {n_true} of {len(own)} {noun}"
         if n and noun == "networks":
             low, high = statistics.share_interval(n_true, n)
             text += f" ({100 * low:.0f} to {100 * high:.0f} %)"
@@ -112,7 +112,9 @@ def mean(
         if len(needed) > 1:
             described = [f"{name} {text}" for name, text in zip(needed, described, strict=True)]
         of_test = [] if math.isnan(p) else [_p(p)]
-        numbers.append((f"{TITLES[dataset]}: " if by_dataset else "") + ", ".join([*described, *of_test]))
+        numbers.append(
+            (f"{TITLES.get(dataset, dataset)}: " if by_dataset else "") + ", ".join([*described, *of_test])
+        )
     if not verdicts:
         return _not_evaluated(statement, *needed)
     return Claim(statement, _together(verdicts), "; ".join(numbers))

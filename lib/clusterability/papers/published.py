@@ -6,6 +6,7 @@ import pandas as pd
 
 from clusterability.base import files
 from clusterability.experiments.grid import Run
+from clusterability.lesions import importance
 
 PLACE = ["dataset", "condition", "pruned"]  # what tells one published condition of an experiment from another
 # What our architectures are called there, where it is not the same.
@@ -33,6 +34,19 @@ def networks(
     ``beyond_all``: no shuffle has as small an n-cut."""
     found = _of("published_networks.csv", experiment, networks, null_model)
     return found.assign(beyond_all=found["p"] < 1.5 / (1 + found["n_shuffles"]))  # p is rounded to six digits
+
+
+def lesions() -> pd.DataFrame:
+    """Published lesions of single sub-modules, a row each, of seven pruned networks, one a data set and condition.
+
+    Columns are those of ``data/published_lesions.csv``, called as in
+    :func:`clusterability.lesions.importance.classified`, with its ``kind``. The ``released_kind`` is another where a sub-module has 13 to 20 neurons: there it is small."""
+    table = pd.read_csv(files.data_folder() / "published_lesions.csv").rename(
+        columns={"neurons": "n_neurons", "share_of_layer": "share", "p": "released_p", "kind": "released_kind"}
+    )
+    sizes = table["n_neurons"], (table["n_neurons"] / table["share"]).round()
+    tested = table["drop"], table["released_p"] < importance.LEVEL, table["released_p"]
+    return table.assign(kind=[importance.kind(*values) for values in zip(*sizes, *tested, strict=True)])
 
 
 def _of(

@@ -107,8 +107,8 @@ def graphs(graphs: Mapping[str, ChannelGraph]) -> HTML:
 
 
 def classifiers(rows: pd.DataFrame, published: pd.DataFrame, weights: Sequence[str], by: str) -> HTML:
-    """Single networks, named in column ``by``: a line for each kind of ``weights``, which are conditions, and one for
-    what was published, if anything was."""
+    """Single networks, named in column ``by``: a line for each kind of ``weights``, which are conditions, that there
+    is, and one for what was published, if anything was."""
     theirs = published.rename(columns={
         "ncut_mean": "ncut", "shuffled_ncut_mean": "shuffled_mean", "shuffled_ncut_sd": "shuffled_sd",
         "z_mean": "z", "p_mean": "p",
@@ -116,15 +116,17 @@ def classifiers(rows: pd.DataFrame, published: pd.DataFrame, weights: Sequence[s
     lines = []
     for name in rows[by].unique():
         own, there = (table[table[by] == name] for table in (rows, theirs))
-        shown = {f"{kind.lower()}, here": own[own["condition"] == kind] for kind in weights}
+        shown = {
+            f"{kind.lower()}, here": own[own["condition"] == kind]
+            for kind in weights
+            if kind in set(own["condition"])
+        }
         shown |= {"pretrained, published": there} if len(there) else {}
         lines += [{"Network": name, "Weights": kind} | _single(network) for kind, network in shown.items()]
     return html(pd.DataFrame(lines).fillna("–"))
 
 
 def _single(network: pd.DataFrame) -> dict[str, str]:
-    if network.empty:
-        return {"n-cut": "not computed here"}
     row = network.iloc[0]
     return {
         "n-cut": spread(row["ncut"], digits=3),
