@@ -11,6 +11,7 @@ from clusterability.networks.stack import logits, rescale
 from clusterability.penalties.eigenvalues import smallest_eigenpairs
 from clusterability.penalties.module import ClusterabilityPenalty
 from clusterability.training.loop import Randomness
+from clusterability.training.pruning import PruningMasks
 from clusterability.training.train import NetworkSpec, Training, train, untrained
 from helpers import sequential, untrained_stack
 
@@ -120,3 +121,22 @@ def test_pruned_weights_do_not_count_in_the_norm():
     rescale(stack, torch.tensor([True]), masks)
     squares = (stack.weights[0] * masks[0]).square().sum(2) + stack.biases[0].square()
     torch.testing.assert_close(squares, torch.full_like(squares, 2))
+
+
+def test_cutoffs_in_place_of_masks_multiply_what_counts_and_change_no_output():
+    stack, x = some_stack((0,)), torch.randn(1, 30, 64, generator=torch.Generator().manual_seed(5))
+    before = logits(stack, x)
+    rescale(stack, torch.tensor([True]), [torch.full((1, 1, 1), 0.03) for _ in stack.weights])
+    torch.testing.assert_close(logits(stack, x), before, rtol=1e-4, atol=1e-4)
+    squares = (0.03 * stack.weights[0]).square().sum(2) + stack.biases[0].square()
+    torch.testing.assert_close(squares, torch.full_like(squares, 2))
+
+
+def test_the_cutoff_is_the_least_magnitude_that_stays():
+    weights = [torch.randn(2, 5, 7), torch.randn(2, 3, 5)]
+    pruned = PruningMasks(weights, 10, Training(rescaling_by_cutoff=True, mask_interval=1))
+    assert all((cutoff == 0).all() and cutoff.shape == (2, 1, 1) for cutoff in pruned.cutoffs)
+    pruned.before_step(3)
+    for weight, cutoff in zip(weights, pruned.cutoffs, strict=True):
+        for own, least in zip(weight, cutoff, strict=True):
+            assert own[own != 0].abs().min() == least

@@ -241,3 +241,17 @@ def test_published_lesions_are_classed_as_ours_but_for_what_counts_as_small():
     assert (table[table["n_neurons"] <= 20]["released_kind"] == "small").all()
     before = (table["accuracy"] + table["drop"]).groupby([table["dataset"], table["condition"]])
     assert (before.max() - before.min() < 1e-3).all()
+
+
+def test_one_more_value_is_judged_by_its_prediction_interval():
+    rng = np.random.default_rng(0)
+    seen = [comparison.one_more_p(rng.normal(), Sample.of(rng.normal(size=5))) < 0.05 for _ in range(2000)]
+    assert 0.035 < np.mean(seen) < 0.065
+    assert np.isnan(comparison.one_more_p(1.0, Sample(1.0, 0.0, 5)))
+
+
+def test_published_curves_are_of_known_conditions():
+    curves = published.curves()
+    assert len(curves) == 6
+    assert set(curves["dataset"]) == {"mnist", "fashion_mnist"}
+    assert curves["ncut"].between(1, 3).all()

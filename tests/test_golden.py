@@ -20,8 +20,11 @@ import pytest
 
 from clusterability import CNN, MLP, Measurement, Training, grid, untrained_grid
 from clusterability.base import files
+from clusterability.clustering.gauge_search import GAUGES
 from clusterability.experiments import store
 from clusterability.experiments.run import run
+from clusterability.graphs.gauge import CANONICAL
+from clusterability.graphs.null_models import NULL_MODELS
 
 GOLDEN = Path(__file__).with_name("golden.csv")
 PASSING = ["seconds", "date", "version"]  # may differ from one computation to the next
@@ -44,6 +47,15 @@ def kinds_of_networks():
     mlps = grid(**of_mlps, n_replicates=2, pruned=False, conditions=plain)
     mlps += grid(**of_mlps, n_replicates=1, pruned=True, conditions={**plain, **others})
     mlps.append(replace(mlps[0], condition="Trimmed", measurement=Measurement(5, 6, "nonzero"), trimmed=0.5))
+    mlps += [
+        replace(mlps[4], condition=null_model, measurement=Measurement(5, 6, null_model))
+        for null_model in NULL_MODELS
+    ]
+    mlps.append(replace(mlps[4], condition="Rewound", rewound=True))
+    mlps += [
+        replace(mlps[0], condition=gauge, gauge=gauge, gauge_strength=2.0 * (gauge not in CANONICAL))
+        for gauge in GAUGES
+    ]
     of_cnns = {**digits, "n_replicates": 1, "hidden": [16], "blocks": [[8, 8], [8]], "measurement": Measurement(4, 5)}
     training = Training(epochs=8, pruning_epochs=4, learning_rate=3e-3, batch_size=64)
     dropped = {"dropout": 0.5, "convolution_dropout": [0.25] * 3, "augmentation": True}
@@ -64,6 +76,7 @@ def compute(home):
         by_table["lesions"] = [replace(one, kind="lesions", n_controls=20) for one in whole]
         by_table["pairs"] = [replace(one, kind="conditional", n_controls=20) for one in pruned]
         by_table["clusters"] = [replace(one, kind="clusters") for one in whole]
+        by_table["stability"] = [replace(one, kind="stability") for one in whole]
         for table, runs in by_table.items():
             run(table, runs)
             tables.append(as_text(store.own(table)).assign(table=table))

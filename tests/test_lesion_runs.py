@@ -14,7 +14,7 @@ from clusterability.experiments import run as running
 from clusterability.experiments import store
 from clusterability.experiments.rows import ConditionalRow, LesionRow
 from clusterability.graphs.layered import LayeredGraph
-from clusterability.lesions import importance
+from clusterability.lesions import importance, stability
 from clusterability.lesions import lesion as lesions
 from clusterability.training.train import Training, train
 from helpers import blank
@@ -34,8 +34,8 @@ def lesioned(runs, n_controls, kind="lesions"):
     return [replace(run, kind=kind, n_controls=n_controls) for run in runs]
 
 
-def run(runs):
-    return running.run("figure", runs)
+def run(runs, figure="figure"):
+    return running.run(figure, runs)
 
 
 def trained(spec, dataset):
@@ -129,6 +129,37 @@ def test_clusters_silenced_as_a_whole_come_with_their_volume(project, digits):
     drops = network.scores["test_accuracy"] - accuracies
     np.testing.assert_allclose(sorted(row["cluster_drops"]), sorted(drops), atol=1e-6)
     assert importance.clusters_that_matter(pd.DataFrame([row])).iloc[0] == (drops >= 0.01).sum()
+
+
+def test_what_clusters_mean_is_told_of_the_network_and_of_its_weights_shuffled(project, digits):
+    [one] = grid(conditions={"Control": {}})
+    rows = run([replace(one, kind="stability")]).set_index("weights")
+    assert list(rows.index) == ["shuffled", "trained"]
+    network = trained(one.network, digits)
+    labels, again = stability.found_again(network.weights, network.biases, 3, 0)
+    x, y = digits.flat("test")
+    of = stability.by_function(network.weights, network.biases, labels, x, y, 0)
+    row = rows.loc["trained"]
+    assert row["rand_noise"] == pytest.approx(again["noise"])
+    assert row["rand_balanced_l1"] == pytest.approx(again["balanced-l1"])
+    np.testing.assert_allclose(row["rand_gradients"], of["gradients"], atol=1e-6)
+    np.testing.assert_array_equal(row["outer_labels"], [*labels[:64], *labels[-10:]])
+    assert len(rows.loc["shuffled", "rand_gradients"]) == 0
+
+
+def test_a_network_in_another_gauge_scores_the_same_and_has_another_key(project, digits):
+    [one] = grid(conditions={"Control": {}})
+    moved = [replace(one, condition=f"{gauge} {strength}", gauge=gauge, gauge_strength=strength)
+             for gauge, strength in (("balanced", 0.0), ("log-normal", 0.5), ("log-normal", 1.0))]  # fmt: skip
+    rewound = replace(one, condition="Rewound", rewound=True)
+    rows = run([one, *moved, rewound], figure="gauges")
+    assert rows["key"].nunique() == 5
+    np.testing.assert_allclose(rows["test_loss"][:4], rows["test_loss"][0], rtol=1e-5)
+    assert (rows["test_accuracy"][:4] == rows["test_accuracy"][0]).all()
+    assert rows["ncut"].nunique() == 5
+    assert rows["test_loss"][4] > rows["test_loss"][0]  # nothing was pruned, so it is untrained
+    with pytest.raises(InputError, match="log-normal"):
+        replace(one, gauge="log-normal")
 
 
 def test_everything_that_determines_lesions_is_in_their_key():

@@ -29,7 +29,8 @@ _PLACES = {
     "papers.front_page": "front_page",
     "papers.words": "STATES spread",
     "lesions.importance": "importance",
-    "base.statistics": "Sample cohens_d",
+    "lesions.stability": "stability",
+    "base.statistics": "Sample cohens_d one_more_p",
     "data.catalogue": "TITLES",
 }
 

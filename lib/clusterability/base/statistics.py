@@ -59,6 +59,14 @@ def less_p(a: Sample, b: Sample) -> float:
     return float(difference_p(a, b, "less"))
 
 
+def one_more_p(value: float, sample: Sample) -> float:
+    """p that one more value of the sample's kind is as far from its mean (Student's t); NaN without spread."""
+    if not sample.sd > 0:
+        return math.nan
+    reach = sample.sd * math.sqrt(1 + 1 / sample.n)
+    return float(2 * scipy.stats.t.sf(abs(value - sample.mean) / reach, sample.n - 1))
+
+
 def spread_p(a: Sample, b: Sample) -> np.ndarray:
     """p that a standard deviation not above the other looks so far above it (F-test); NaN of single networks."""
     return scipy.stats.f.sf(np.square(a.sd) / np.square(b.sd), a.n - 1, b.n - 1)

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from clusterability.base import files
@@ -32,9 +33,11 @@ from clusterability.data.catalogue import NONE, Dataset
 from clusterability.experiments import store
 from clusterability.experiments.grid import KEY_VERSION, Run
 from clusterability.experiments.rows import ROWS, Row
+from clusterability.graphs import null_models
 from clusterability.graphs.gauge import rescaled
 from clusterability.graphs.graph import Graph
 from clusterability.graphs.layered import LayeredGraph
+from clusterability.lesions import stability
 from clusterability.lesions.importance import SMALL, row_of
 from clusterability.lesions.lesion import (
     Lesion,
@@ -322,9 +325,33 @@ def _clusters(run: Run, network: TrainedNetwork, dataset: Dataset, tell: Tell) -
     }
 
 
+def _stability(run: Run, network: TrainedNetwork, dataset: Dataset, tell: Tell) -> Iterator[dict]:
+    """The network's clusters, then those of its weights shuffled, beside others."""
+    k, seed = run.measurement.n_clusters, run.network.seed
+    rng = np.random.default_rng([seed, 3])
+    shuffled = [null_models.shuffled(np.abs(weight), run.measurement.null_model, rng) for weight in network.weights]
+    x, y = (array[: stability.N_EXAMPLES] for array in dataset.flat("test"))
+    nothing: dict[str, list[float]] = {name: [] for name in ("activations", "gradients", "classes")}
+    for name, weights in (("trained", network.weights), ("shuffled", shuffled)):
+        with threadpool_limits(1):
+            labels, again = stability.found_again(weights, network.biases, k, seed)
+        parameters = network.weights, network.biases
+        of = stability.by_function(*parameters, labels, x, y, seed) if name == "trained" else nothing
+        tell(0.5)
+        yield {
+            "weights": name,
+            "n_clusters": k,
+            "test_accuracy": network.scores["test_accuracy"],
+            **{f"rand_{what.replace('-', '_')}": index for what, index in again.items()},
+            **{f"rand_{what}": of[what] for what in ("activations", "gradients")},
+            "mutual_classes": of["classes"],
+            "outer_labels": [*labels[: weights[0].shape[1]], *labels[-len(weights[-1]) :]],
+        }
+
+
 _Fill = Callable[[Run, TrainedNetwork, Any, Tell], Iterator[dict]]
 _KINDS: dict[str, tuple[_Fill, float]] = {
     "network": (_measured, 0.85), "lesions": (_single, 0.6), "conditional": (_pairs, 0.2),
-    "clusters": (_clusters, 0.95),
+    "clusters": (_clusters, 0.95), "stability": (_stability, 0.6),
 }  # fmt: skip
 """What fills a run's rows, and training's share of the time, for the progress bar only."""

@@ -40,7 +40,7 @@ class Run:
     gauge: str = ""  # that its neurons are rescaled to before, see clusterability.clustering.gauge_search (MLPs)
     gauge_strength: float = 0.0  # of gauges that have one
     rewound: bool = False  # the weights that are left are those of the start (MLPs)
-    kind: str = "network"  # or "lesions", "conditional" (given each other), "clusters" (silenced whole)
+    kind: str = "network"  # or "lesions", "conditional" (given each other), "clusters" (silenced whole), "stability"
     n_controls: int = 0  # random sets of neurons that a lesioned sub-module is compared with
 
     def __post_init__(self) -> None:

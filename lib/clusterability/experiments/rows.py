@@ -137,7 +137,31 @@ class ClustersRow(Row):
     volume_shares: Numbers
 
 
+@dataclass(frozen=True, kw_only=True)
+class StabilityRow(Row):
+    """A network's clusters, or those of its weights shuffled, beside other clusterings, see
+    :mod:`clusterability.lesions.stability`."""
+
+    COLUMNS = (
+        f"{_WHICH} weights rand_seeds rand_noise rand_balanced rand_balanced_l1 rand_incoming test_accuracy "
+        f"architecture epochs pruning_epochs {_WHENCE} rand_activations rand_gradients mutual_classes outer_labels"
+    )
+    ORDER = "dataset condition pruned seed n_clusters weights key"
+
+    weights: str  # "trained", or "shuffled"
+    rand_seeds: float  # adjusted Rand index with clusters found with other seeds of k-means
+    rand_noise: float  # with 1 % of noise on the weights
+    rand_balanced: float  # in the canonical gauges
+    rand_balanced_l1: float
+    rand_incoming: float
+    rand_activations: Numbers  # by hidden layer, with clusters of activations; none of shuffled weights
+    rand_gradients: Numbers  # with clusters of gradients
+    mutual_classes: Numbers  # adjusted mutual information with the classes on which neurons are most active
+    outer_labels: Numbers  # clusters of inputs and outputs, −1 of isolated ones
+
+
 ROWS: dict[str, type[Row]] = {
     "network": NetworkRow, "lesions": LesionRow, "conditional": ConditionalRow, "clusters": ClustersRow,
+    "stability": StabilityRow,
 }  # fmt: skip
 """By the ``kind`` of a :class:`clusterability.experiments.grid.Run`."""

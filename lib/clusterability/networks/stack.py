@@ -73,7 +73,8 @@ def rescale(stack: Stack, chosen: Tensor, masks: Sequence[Tensor] = ()) -> None:
     A ReLU neuron's incoming weights and bias are divided by s and its outgoing weights multiplied by s,
     layer by layer from the input, with s the 2-norm of weights and bias over √2. A neuron without
     input passes on nothing: its outgoing weights become 0. The networks ``chosen`` (N,) of bool are changed in
-    place; pruned weights, 0 in the ``masks`` (N, out, in), do not count in the norm.
+    place; pruned weights, 0 in the ``masks`` (N, out, in), do not count in the norm; factors (N, 1, 1) in place of
+    masks multiply what does.
     """
     for layer, bias in enumerate(stack.biases[:-1]):
         weight, onward = stack.weights[layer], stack.weights[layer + 1]

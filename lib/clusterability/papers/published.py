@@ -36,11 +36,19 @@ def networks(
     return found.assign(beyond_all=found["p"] < 1.5 / (1 + found["n_shuffles"]))  # p is rounded to six digits
 
 
+def curves() -> pd.DataFrame:
+    """Published n-cuts of single networks along training, a row a moment: the columns of
+    ``data/published_curves.csv``."""
+    return pd.read_csv(files.data_folder() / "published_curves.csv")
+
+
 def lesions() -> pd.DataFrame:
     """Published lesions of single sub-modules, a row each, of seven pruned networks, one a data set and condition.
 
     Columns are those of ``data/published_lesions.csv``, called as in
-    :func:`clusterability.lesions.importance.classified`, with its ``kind``. The ``released_kind`` is another where a sub-module has 13 to 20 neurons: there it is small."""
+    :func:`clusterability.lesions.importance.classified`, with its ``kind``. The ``released_kind`` is another where a
+    sub-module has 13 to 20 neurons: there it is small.
+    """
     table = pd.read_csv(files.data_folder() / "published_lesions.csv").rename(
         columns={"neurons": "n_neurons", "share_of_layer": "share", "p": "released_p", "kind": "released_kind"}
     )

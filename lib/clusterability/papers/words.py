@@ -27,6 +27,7 @@ _COLUMNS = {
     "ncut": Column("n-cut", "ncut"),
     "shuffled_mean": Column("shuffled n-cut", "shuffled_ncut"),
     "z": Column("z", "z"),
+    "p": Column("p", "p"),
     "released_ncut": Column("n-cut as released", "ncut"),
     "released_z": Column("z as released", "z"),
     "difference_of_ncuts": Column("difference of n-cuts"),

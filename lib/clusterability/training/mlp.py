@@ -104,9 +104,10 @@ class StackLearner(Learner):
         self.rescaled = torch.tensor([training.rescaling for training in trainings]).to(device)
         self.rescales = bool(self.rescaled.any())
 
-    def prepare(self, masks: Sequence[Tensor]) -> None:
+    def prepare(self, masks: Sequence[Tensor], cutoffs: Sequence[Tensor]) -> None:
         if self.rescales:
-            rescale(self.stack, self.rescaled, masks)
+            by_cutoff = self.training.rescaling_by_cutoff and cutoffs
+            rescale(self.stack, self.rescaled, cutoffs if by_cutoff else masks)
 
     def set_gradients(self, batch: Tensor, step: int) -> Tensor:
         x, y = self.data["train"]

@@ -1,5 +1,6 @@
 """Magnitude pruning on a polynomial schedule (Zhu & Gupta, 2017)."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -53,6 +54,10 @@ class PruningMasks:
     last_step: int  # the optimizer steps of the phase, of which the schedule is a function
     training: Training  # of which the sparsities, the interval between two choices of masks, and regrowth
     masks: list[Tensor] = field(default_factory=list)  # of 0 and 1, shaped as the weights; none before the first step
+    cutoffs: list[Tensor] = field(init=False)  # (N, 1, ...), a layer each: the least magnitude that stays; at first 0
+
+    def __post_init__(self) -> None:
+        self.cutoffs = [torch.zeros_like(weight.flatten(1)[:, :1]).view(-1, 1, 1) for weight in self.weights]
 
     def before_step(self, step: int) -> None:
         """Set to zero what is pruned, by new masks where it is time for them."""
@@ -66,6 +71,11 @@ class PruningMasks:
             self._apply()
         sparsity = sparsity_at(step, self.last_step, self.training.initial_sparsity, self.training.final_sparsity)
         self.masks = [magnitude_mask(weight, sparsity) for weight in self.weights]
+        if self.training.rescaling_by_cutoff:
+            kept = [
+                weight.abs().where(mask > 0, math.inf) for weight, mask in zip(self.weights, self.masks, strict=True)
+            ]
+            self.cutoffs = [magnitudes.amin((1, 2), keepdim=True) for magnitudes in kept]
 
     def _apply(self) -> None:
         for weight, mask in zip(self.weights, self.masks, strict=False):  # no masks before the first

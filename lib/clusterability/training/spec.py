@@ -63,6 +63,9 @@ class Training:
     cut_gradient: float = 0.0
     cut_groups: int = 10  # how many groups those are
     rescaling: bool = False  # whether hidden neurons are brought to one scale before every step, see networks.stack
+    # Whether, while pruning, that scale is of all weights times the cutoff instead of the weights that stay: what the
+    # released rescaling did, which takes a pruned layer's cutoff for its mask.
+    rescaling_by_cutoff: bool = False
     convolution_dropout: tuple[float, ...] = ()  # rate after every convolution and its pool, if one follows
     augmentation: bool = False  # whether training images are turned, shifted and flipped at random, see training.cnn
     # Whether what convolutions and dense layers multiply is rounded to bfloat16, also where the network is scored:
@@ -87,7 +90,7 @@ class Training:
 
 _SHARED_IN_STACK = ("epochs", "pruning_epochs", "batch_size", "learning_rate", "initial_sparsity",
                    "final_sparsity", "mask_interval", "regrowth", "cluster_eigenvalues",
-                   "cluster_interval", "cluster_offset", "cut_groups")  # fmt: skip
+                   "cluster_interval", "cluster_offset", "cut_groups", "rescaling_by_cutoff")  # fmt: skip
 """Fields of :class:`Training` in which networks of one stack must agree; the others may differ."""
 
 
