@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clusterability.base import statistics as comparison
+from clusterability.base.errors import InputError
 from clusterability.base.statistics import Sample
 from clusterability.experiments import store
 from clusterability.experiments.rows import NetworkRow
@@ -255,3 +256,23 @@ def test_published_curves_are_of_known_conditions():
     assert len(curves) == 6
     assert set(curves["dataset"]) == {"mnist", "fashion_mnist"}
     assert curves["ncut"].between(1, 3).all()
+
+
+def test_batches_are_of_as_many_networks_and_refused_where_there_are_too_few():
+    rows = store.read([store.committed("control-distribution")], NetworkRow)
+    rows = rows[(rows["n_eigenvectors"] == 12) & (rows["n_shuffles"] == 200)]
+    found = agreement.batches(rows, 5).set_index(published.PLACE)
+    own = rows[(rows["dataset"] == "mnist") & rows["pruned"]].sort_values("seed")["ncut"].to_numpy()
+    means = own.reshape(4, 5).mean(axis=1)
+    row = found.loc[("mnist", "Control", True)]
+    assert (row["least"], row["most"]) == (pytest.approx(means.min()), pytest.approx(means.max()))
+    for size in (0, 1, 11):
+        with pytest.raises(InputError, match=f"batches of {size} of 20"):
+            agreement.batches(rows, size)
+
+
+@pytest.mark.parametrize(("margin", "level"), [(0.0, 0.05), (0.1, 0.0), (0.1, 1.0), (float("nan"), 0.05)])
+def test_margins_and_levels_out_of_range_are_refused(margin, level):
+    compared = agreement.pairs()
+    with pytest.raises(InputError, match="level"):
+        agreement.judge(compared, np.full(len(compared), margin), level)

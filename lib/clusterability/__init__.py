@@ -30,6 +30,7 @@ _PLACES = {
     "papers.words": "STATES spread",
     "lesions.importance": "importance",
     "lesions.stability": "stability",
+    "base.errors": "check_known",
     "base.statistics": "Sample cohens_d one_more_p",
     "data.catalogue": "TITLES",
 }

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from clusterability.base import statistics
+from clusterability.base.errors import InputError
 from clusterability.clustering.ncut import n_starts
 from clusterability.data.catalogue import NONE, TITLES
 from clusterability.experiments import store
@@ -157,6 +158,10 @@ def judge(pairs: pd.DataFrame, margins: np.ndarray, level: float = LEVEL) -> pd.
     how many networks of ours one could, were means and spreads as they are: infinite, where the published ones
     scatter too much.
     """
+    if not 0 < level < 1 or not np.all(margins > 0):
+        raise InputError(
+            f"level {level:g}, smallest margin {np.min(margins):g}: between 0 and 1, and above 0 is needed"
+        )
     ours, theirs = (
         statistics.Sample(*(pairs[of + name].to_numpy() for name in ("mean", "sd", "n"))) for of in ("", "published_")
     )
@@ -178,6 +183,18 @@ def _needed(ours: statistics.Sample, theirs: statistics.Sample, margins: np.ndar
     larger = ours._replace(n=np.maximum(sizes, np.asarray(ours.n)))
     p = np.minimum(statistics.difference_p(larger, theirs), statistics.equivalence_p(larger, theirs, margins))
     return np.where((p < level).any(0), np.maximum(sizes[np.argmax(p < level, axis=0), 0], ours.n), np.inf)
+
+
+def batches(rows: pd.DataFrame, size: int) -> pd.DataFrame:
+    """Rows of networks in batches of as many seeds: by data set, condition and pruning state, the ``least`` and the
+    ``most`` mean n-cut of a batch, and of its mean z-scores ``least_z`` and ``most_z``."""
+    if size < 2 or rows["seed"].nunique() < 2 * size:
+        raise InputError(f"batches of {size} of {rows['seed'].nunique()} networks: two of at least 2 are needed")
+    batch = ((rows["seed"] - rows["seed"].min()) // size).rename("batch")
+    means = rows.groupby([*published.PLACE, batch], sort=False)[["ncut", "z"]].mean()
+    return means.groupby(published.PLACE, sort=False).agg(
+        least=("ncut", "min"), most=("ncut", "max"), least_z=("z", "min"), most_z=("z", "max")
+    ).reset_index()  # fmt: skip
 
 
 def conditions(*compared: pd.DataFrame) -> pd.DataFrame:
