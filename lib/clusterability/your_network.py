@@ -21,7 +21,7 @@ from clusterability.clustering import ncut as partitions
 from clusterability.clustering.measure import Clusterability, Measurement
 from clusterability.clustering.measure import measure as measured
 from clusterability.clustering.ncut import Clustering, spectral_clustering
-from clusterability.graphs.gauge import CANONICAL, canonical, rescaled
+from clusterability.graphs.gauge import CANONICAL, canonical, rescaled_weights
 from clusterability.graphs.graph import Graph, MatrixGraph
 from clusterability.graphs.layered import LayeredGraph
 from clusterability.networks.files import read_network
@@ -113,7 +113,7 @@ def _in_gauge(weights: list[np.ndarray], biases: list[np.ndarray], gauge: str | 
     as_given = LayeredGraph.of(weights)  # refuses what is no network
     if gauge is None:
         return as_given
-    return LayeredGraph.of(rescaled(weights, biases, canonical(gauge, weights, biases))[0])
+    return LayeredGraph.of(rescaled_weights(weights, canonical(gauge, weights, biases)))
 
 
 def _refuse(options: dict[str, Any], reason: str, kind: str = "models") -> None:

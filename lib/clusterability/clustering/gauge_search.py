@@ -11,8 +11,8 @@ import numpy as np
 import scipy.optimize
 
 from clusterability.base.errors import InputError, check_known
-from clusterability.clustering.ncut import spectral_clustering
-from clusterability.graphs.gauge import CANONICAL, canonical, rescaled
+from clusterability.clustering.ncut import spectral_clustering, with_isolated
+from clusterability.graphs.gauge import CANONICAL, canonical, rescaled_weights
 from clusterability.graphs.layered import LayeredGraph
 
 _LEAST = {"log-normal": 0.0, "lower": 1.0, "higher": 1.0}  # gauges with a strength, and what it must be above
@@ -65,13 +65,11 @@ def searched(
     scales = drift = np.zeros(sum(len(weight) for weight in weights[:-1]))
     best, best_scales = (-np.inf if up else np.inf), scales
     for number in range(_ROUNDS_UP if up else _ROUNDS_DOWN):
-        graph = _graph(weights, scales)
-        kept, present = graph.without_isolated()
+        kept, present = _graph(weights, scales).without_isolated()
         found = spectral_clustering(kept, n_clusters, seed + number)
         if (found.ncut > best) == up:
             best, best_scales = found.ncut, scales
-        labels = np.full(graph.n_vertices, -1)
-        labels[np.concatenate(present)] = found.labels
+        labels = with_isolated(found.labels, present)
         if up:
             drift = 0.8 * drift + 0.2 * ncut_and_slope(weights, labels, n_clusters, scales)[1]
             step = 0.15 * reach / (1 + number / 10)
@@ -106,8 +104,7 @@ def ncut_and_slope(
 
 
 def _graph(weights: Sequence[np.ndarray], scales: np.ndarray) -> LayeredGraph:
-    zeros = [np.zeros(len(weight)) for weight in weights]
-    return LayeredGraph.of(rescaled(weights, zeros, _by_layer(np.exp(scales), weights))[0])
+    return LayeredGraph.of(rescaled_weights(weights, _by_layer(np.exp(scales), weights)))
 
 
 def _by_layer(values: np.ndarray, weights: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -13,7 +13,14 @@ from threadpoolctl import threadpool_limits
 from clusterability.base.errors import InputError
 from clusterability.base.records import as_declared
 from clusterability.base.statistics import p_value, z_score
-from clusterability.clustering.ncut import Clustering, check_n_clusters, in_out_ratio, shares, spectral_clustering
+from clusterability.clustering.ncut import (
+    Clustering,
+    check_n_clusters,
+    in_out_ratio,
+    shares,
+    spectral_clustering,
+    with_isolated,
+)
 from clusterability.clustering.spectral import laplacian_eigenpairs
 from clusterability.graphs.graph import Graph
 from clusterability.graphs.null_models import ENTRYWISE, check_null_model
@@ -133,12 +140,10 @@ def measure(
     n_early = sum(kept.layer_sizes[: (len(kept.layer_sizes) + 1) // 2])
     volumes, counts = shares(own.labels, kept.degree), shares(own.labels, np.ones(kept.n_vertices))
     order = np.argsort(-volumes, kind="stable")
-    labels = np.full(graph.n_vertices, -1, dtype=np.int64)
-    labels[np.concatenate(present)] = own.labels
     return Clusterability(
         ncut=own.ncut,
         shuffled_ncuts=np.array([clustering.ncut for clustering in others]),
-        labels=graph.by_layer(labels),
+        labels=graph.by_layer(with_isolated(own.labels, present)),
         n_vertices=kept.n_vertices,
         n_clusters=measurement.n_clusters,
         eigenvalues=eigenvalues,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,6 +75,19 @@ def ncut(graph: Graph, labels: np.ndarray, volume_epsilon: float = 0.0) -> float
     volume, within = np.bincount(labels, graph.degree, n_clusters), graph.within(np.eye(n_clusters)[labels])
     volume, within = volume[volume > 0], within[volume > 0]
     return float((np.maximum(1 - within / volume, 0) * (volume / (volume + volume_epsilon))).sum())
+
+
+def with_isolated(labels: np.ndarray, present: Sequence[np.ndarray]) -> np.ndarray:
+    """Labels (n_vertices,) of a whole graph, −1 of isolated vertices, from ``labels`` of the others and, an array of
+    bool a layer, which these are: see :meth:`clusterability.graphs.graph.Graph.without_isolated`.
+
+    >>> with_isolated(np.array([1, 0]), [np.array([True, False]), np.array([True])]).tolist()
+    [1, -1, 0]
+    """
+    kept = np.concatenate(present)
+    everywhere = np.full(len(kept), -1, dtype=np.int64)
+    everywhere[kept] = labels
+    return everywhere
 
 
 def shares(labels: np.ndarray, amounts: np.ndarray) -> np.ndarray:

@@ -100,7 +100,8 @@ def described(rows: pd.DataFrame) -> pd.DataFrame:
 
     ``largest_volume`` and ``largest_neurons``, the shares of the volume and of the neurons in the cluster of the
     largest volume; ``negligible_clusters``, the number of those that hold less than about 10⁻⁸ of the volume, and
-    ``negligible_vertices`` in them; ``penalized_test_loss``; ``beyond_all``: no shuffle has as small an n-cut.
+    ``negligible_vertices`` in them; ``penalized_test_loss``; ``gap``, the n-cut less the mean of the
+    shuffles'; ``beyond_all``: no shuffle has as small an n-cut.
     """
     empty = [shares == 0 for shares in rows["volume_shares"]]
     in_empty = [shares[mask].sum() for shares, mask in zip(rows["vertex_shares"], empty, strict=True)]
@@ -110,6 +111,7 @@ def described(rows: pd.DataFrame) -> pd.DataFrame:
         negligible_clusters=[int(mask.sum()) for mask in empty],
         negligible_vertices=np.rint(np.array(in_empty, float) * rows["vertices"]).astype(int),
         penalized_test_loss=rows["test_loss"] + rows["penalty"],
+        gap=rows["ncut"] - rows["shuffled_mean"],
         beyond_all=rows["p"] <= 1 / (1 + rows["n_shuffles"]),
     )
 

@@ -27,9 +27,14 @@ def rescaled(weights: Arrays, biases: Arrays, factors: Arrays) -> tuple[list[np.
     ([2.0, 4.0], [0.5, 0.25], [2.0, 4.0])
     """
     into = [*factors, np.ones(len(weights[-1]))]
+    return rescaled_weights(weights, factors), [factor * bias for factor, bias in zip(into, biases, strict=True)]
+
+
+def rescaled_weights(weights: Arrays, factors: Arrays) -> list[np.ndarray]:
+    """The weights alone, see :func:`rescaled`."""
+    into = [*factors, np.ones(len(weights[-1]))]
     out_of = [np.ones(weights[0].shape[1]), *factors]
-    scaled = [after[:, None] * weight / before for weight, before, after in zip(weights, out_of, into, strict=True)]
-    return scaled, [factor * bias for factor, bias in zip(into, biases, strict=True)]
+    return [after[:, None] * weight / before for weight, before, after in zip(weights, out_of, into, strict=True)]
 
 
 def canonical(gauge: str, weights: Arrays, biases: Arrays) -> list[np.ndarray]:

@@ -6,14 +6,14 @@ nothing in common.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import combinations, pairwise
 
 import numpy as np
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 
-from clusterability.clustering.ncut import spectral_clustering
-from clusterability.graphs.gauge import CANONICAL, canonical, rescaled
+from clusterability.clustering.ncut import spectral_clustering, with_isolated
+from clusterability.graphs.gauge import CANONICAL, canonical, rescaled_weights
 from clusterability.graphs.graph import MatrixGraph
 from clusterability.graphs.layered import LayeredGraph
 
@@ -34,11 +34,8 @@ def rand_index(labels: np.ndarray, others: np.ndarray) -> float:
 
 def clustered(weights: Arrays, n_clusters: int, seed: int) -> np.ndarray:
     """Cluster of every neuron (n_neurons,), −1 of isolated ones."""
-    graph = LayeredGraph.of(weights)
-    kept, present = graph.without_isolated()
-    labels = np.full(graph.n_vertices, -1)
-    labels[np.concatenate(present)] = spectral_clustering(kept, n_clusters, seed).labels
-    return labels
+    kept, present = LayeredGraph.of(weights).without_isolated()
+    return with_isolated(spectral_clustering(kept, n_clusters, seed).labels, present)
 
 
 def found_again(
@@ -55,7 +52,7 @@ def found_again(
     ]
     again = {"seeds": others, "noise": noisy}
     for gauge in CANONICAL:
-        moved, _ = rescaled(weights, biases, canonical(gauge, weights, biases))
+        moved = rescaled_weights(weights, canonical(gauge, weights, biases))
         again[gauge] = [clustered(moved, n_clusters, seed)]
     return first, {name: float(np.mean([rand_index(first, one) for one in of])) for name, of in again.items()}
 
@@ -109,10 +106,10 @@ def _forward(weights: Arrays, biases: Arrays, x: np.ndarray) -> list[np.ndarray]
     return active
 
 
-def between(clusterings: Arrays, index: Callable[[np.ndarray, np.ndarray], float] = rand_index) -> list[float]:
-    """The index of all pairs of clusterings (n,) of the same vertices.
+def between(clusterings: Arrays) -> list[float]:
+    """The adjusted Rand index of all pairs of clusterings (n,) of the same vertices.
 
     >>> between([np.array([0, 1, 1]), np.array([1, 0, 0]), np.array([0, 1, 1])])
     [1.0, 1.0, 1.0]
     """
-    return [index(a, b) for a, b in combinations(clusterings, 2)]
+    return [rand_index(a, b) for a, b in combinations(clusterings, 2)]

@@ -56,11 +56,14 @@ def pairs(column: str = "ncut", *, computed: bool = True) -> pd.DataFrame:
     an n-cut that the same networks have under another null model.
     """
     parts = []
+    stored = {
+        figures: store.read(map(store.committed, figures), NetworkRow) for figures in set(map(tuple, TABLES.values()))
+    }
     for (experiment, architecture), figures in TABLES.items():
         theirs = _theirs(experiment, architecture, column)
         null_model = ["null_model"] if experiment in ("null models", "number of clusters") else []
         keys = [*published.PLACE, "n_clusters", *null_model]
-        ours = _comparable(tuple(figures), architecture).groupby(keys, sort=False)
+        ours = _comparable(stored[tuple(figures)], architecture).groupby(keys, sort=False)
         summary = ours[column].agg(mean="mean", sd="std", n="size").assign(as_released=ours["as_released"].all())
         both = theirs.merge(summary.reset_index(), on=keys, how="left", suffixes=("", "_ours"))
         parts.append(both[both["published_mean"].notna() & ((both["null_model"] == "layer") | (column != "ncut"))])
@@ -73,8 +76,7 @@ def pairs(column: str = "ncut", *, computed: bool = True) -> pd.DataFrame:
 def pooled(column: str = "ncut") -> pd.DataFrame:
     """As :func:`pairs`, the recipes of which two batches were published, those of 2020 and of 2021, taken as one; and
     ``batches``, the mean of the later one less that of the earlier."""
-    of = {name: published.networks(name, _MLP, "layer") for name in ("null models", "factors")}
-    both = pd.concat([table.assign(gap=table["ncut"] - table["shuffled_mean"]) for table in of.values()])
+    both = pd.concat([published.networks(name, _MLP, "layer") for name in ("null models", "factors")])
     places = both.groupby(published.PLACE)["experiment"].transform("nunique") == 2
     groups = both[places].groupby(published.PLACE)[column]
     means = both[places].groupby([*published.PLACE, "experiment"])[column].mean().unstack()
@@ -96,17 +98,15 @@ def _theirs(experiment: str, architecture: str, column: str) -> pd.DataFrame:
         return published.load(experiment, architecture).rename(columns={
             f"{column}_mean": "published_mean", f"{column}_sd": "published_sd", "n_networks": "published_n",
         })  # fmt: skip
-    networks = published.networks(experiment, architecture)
-    values = networks["shuffled_mean"] if column == "shuffled_mean" else networks["ncut"] - networks["shuffled_mean"]
-    groups = networks.assign(value=values).groupby(_CONDITION, sort=False)["value"]
+    groups = published.networks(experiment, architecture).groupby(_CONDITION, sort=False)[column]
     return groups.agg(published_mean="mean", published_sd="std", published_n="size").reset_index()
 
 
-def _comparable(figures: tuple[str, ...], architecture: str) -> pd.DataFrame:
+def _comparable(rows: pd.DataFrame, architecture: str) -> pd.DataFrame:
     """One row a network, measured as the papers did: L2 networks as released, where they were measured so."""
     released = [store.committed(_RELEASED[architecture])] if architecture in _RELEASED else []
     as_released = store.read(released, NetworkRow).query("condition == 'L2 Reg'").assign(as_released=True)
-    rows = store.read(map(store.committed, figures), NetworkRow).assign(as_released=False)
+    rows = rows.assign(as_released=False)
     rows = pd.concat([as_released, rows]) if len(as_released) else rows
     trained_through = rows["epochs"] + rows["pruned"].astype(int) * rows["pruning_epochs"]
     rows = rows[

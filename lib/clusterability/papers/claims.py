@@ -107,7 +107,7 @@ def mean(
         ours, theirs = samples if isinstance(other, str) else (samples[0], Sample(other, 0.0, math.inf))
         p, opposite = _tested(ours, theirs, relation, margin, statistic)
         known = not any(math.isnan(getattr(one, "sd" if statistic == "std" else "mean")) for one in (ours, theirs))
-        verdicts.append((p < LEVEL) * 1 - (opposite < LEVEL) * 1 if known and not math.isnan(margin) else None)
+        verdicts.append(int(p < LEVEL) - int(opposite < LEVEL) if known and not math.isnan(margin) else None)
         described = [_described(column, groups.loc[name], statistic) for name in needed]
         if len(needed) > 1:
             described = [f"{name} {text}" for name, text in zip(needed, described, strict=True)]
@@ -131,18 +131,23 @@ def for_every(column: str, rows: pd.DataFrame, evaluate: Callable[[pd.DataFrame]
     evaluated = {value: evaluate(part) for value, part in rows.groupby(column)}
     if not evaluated:
         return evaluate(rows)._replace(verdict=NOT_EVALUATED, numbers="there are no rows")
-    signs = {SHOWN: 1, IN_PART: 1, UNDECIDED: 0, CONTRADICTED: -1, NOT_EVALUATED: None}
-    found = [claim.verdict for claim in evaluated.values()]
-    verdict = _together(signs[one] for one in found)
+    signs: dict[str, list[int | None]] = {
+        SHOWN: [1],
+        IN_PART: [1, 0],
+        UNDECIDED: [0],
+        CONTRADICTED: [-1],
+        NOT_EVALUATED: [None],
+    }
+    found = {claim.verdict for claim in evaluated.values()}
     told = []
-    for word in sorted(set(found), key=list(signs).index):
+    for word in sorted(found, key=list(signs).index):
         own = {value: claim for value, claim in evaluated.items() if claim.verdict == word}
         if word == SHOWN:
             told.append(f"shown for {', '.join(map(str, own))}")
         else:
             told += [f"{word} for {value} ({claim.numbers})" for value, claim in own.items()]
     statement = next(iter(evaluated.values())).statement
-    return Claim(statement, IN_PART if verdict == SHOWN and IN_PART in found else verdict, "; ".join(told))
+    return Claim(statement, _together(sign for word in found for sign in signs[word]), "; ".join(told))
 
 
 def _tested(ours: Sample, theirs: Sample, relation: str, margin: float, statistic: str) -> tuple[float, float]:

@@ -31,9 +31,10 @@ def networks(
     experiment: str, networks: str | Sequence[str] | Sequence[Run], null_model: str | None = None
 ) -> pd.DataFrame:
     """As :func:`load`, the published values network by network: the columns of ``data/published_networks.csv``, and
-    ``beyond_all``: no shuffle has as small an n-cut."""
+    ``beyond_all``: no shuffle has as small an n-cut; and ``gap``, the n-cut less the mean of the shuffles'."""
     found = _of("published_networks.csv", experiment, networks, null_model)
-    return found.assign(beyond_all=found["p"] < 1.5 / (1 + found["n_shuffles"]))  # p is rounded to six digits
+    beyond_all = found["p"] < 1.5 / (1 + found["n_shuffles"])  # p is rounded to six digits
+    return found.assign(beyond_all=beyond_all, gap=found["ncut"] - found["shuffled_mean"])
 
 
 def curves() -> pd.DataFrame:

@@ -75,9 +75,8 @@ class Learner(ABC):
     def scored(self, running_accuracies: Sequence[float]) -> list[TrainedNetwork]:
         """Copies and scores of all networks."""
 
-    def prepare(self, masks: Sequence[Tensor], cutoffs: Sequence[Tensor]) -> None:  # noqa: B027
-        """Change the parameters before a step, ahead of the masks; by default not at all. Before pruning there are
-        neither masks nor cutoffs."""
+    def prepare(self, masks: Sequence[Tensor]) -> None:  # noqa: B027
+        """Change the parameters before a step, ahead of the masks; by default not at all."""
 
     def snapshot(self, masks: Sequence[Tensor], running_accuracies: Sequence[float]) -> list[TrainedNetwork]:
         """The same with pruned weights at zero."""
@@ -122,7 +121,7 @@ def run(
             correct = torch.zeros(n_networks, device=targets.device)
             for place, batch in enumerate(order.to(targets.device).split(training.batch_size, dim=1)):
                 step = (epoch - 1) * steps + place
-                learner.prepare(pruned.masks, pruned.cutoffs if pruning else [])
+                learner.prepare(pruned.counted if pruning else [])
                 if pruning:
                     pruned.before_step(step)
                 correct += learner.set_gradients(batch, step)

@@ -104,10 +104,9 @@ class StackLearner(Learner):
         self.rescaled = torch.tensor([training.rescaling for training in trainings]).to(device)
         self.rescales = bool(self.rescaled.any())
 
-    def prepare(self, masks: Sequence[Tensor], cutoffs: Sequence[Tensor]) -> None:
+    def prepare(self, masks: Sequence[Tensor]) -> None:
         if self.rescales:
-            by_cutoff = self.training.rescaling_by_cutoff and cutoffs
-            rescale(self.stack, self.rescaled, cutoffs if by_cutoff else masks)
+            rescale(self.stack, self.rescaled, masks)
 
     def set_gradients(self, batch: Tensor, step: int) -> Tensor:
         x, y = self.data["train"]

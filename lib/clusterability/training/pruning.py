@@ -54,10 +54,17 @@ class PruningMasks:
     last_step: int  # the optimizer steps of the phase, of which the schedule is a function
     training: Training  # of which the sparsities, the interval between two choices of masks, and regrowth
     masks: list[Tensor] = field(default_factory=list)  # of 0 and 1, shaped as the weights; none before the first step
-    cutoffs: list[Tensor] = field(init=False)  # (N, 1, ...), a layer each: the least magnitude that stays; at first 0
+    # (N, 1, 1), a layer each: the least magnitude that stays, at first 0; none unless neurons are rescaled by it
+    cutoffs: list[Tensor] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.cutoffs = [torch.zeros_like(weight.flatten(1)[:, :1]).view(-1, 1, 1) for weight in self.weights]
+        if self.training.rescaling_by_cutoff:
+            self.cutoffs = [torch.zeros_like(weight.flatten(1)[:, :1]).view(-1, 1, 1) for weight in self.weights]
+
+    @property
+    def counted(self) -> list[Tensor]:
+        """What weights are multiplied by where neurons are rescaled: masks, or cutoffs in their place."""
+        return self.cutoffs or self.masks
 
     def before_step(self, step: int) -> None:
         """Set to zero what is pruned, by new masks where it is time for them."""
